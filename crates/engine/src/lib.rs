@@ -1,0 +1,1 @@
+//! A model file and a prompt in, tokens out: tokenizer, templates, decoder, sampling, sessions.

@@ -1,0 +1,14 @@
+//! Drafts: what was typed and not sent, for each chat.
+
+use serde::{Deserialize, Serialize};
+use ts_rs::TS;
+
+use crate::{Attachment, ChatId};
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, TS)]
+pub struct Draft {
+    /// `None`: the chat that does not exist yet.
+    pub chat: Option<ChatId>,
+    pub text: String,
+    pub attachments: Vec<Attachment>,
+}

@@ -1,0 +1,32 @@
+//! The rows that the person's history is made of, in SQLite, and the stream of their changes. The only crate with SQL.
+//!
+//! Rows are the domain's nouns and the wire types: what a face shows is one of these, as JSON. One table is one file.
+
+pub mod change;
+pub mod chat;
+pub mod draft;
+pub mod folder;
+pub mod ids;
+pub mod job;
+pub mod message;
+pub mod model;
+pub mod parameters;
+pub mod persona;
+pub mod problem;
+pub mod setting;
+
+pub use change::{Change, Key, Snapshot};
+pub use chat::{Chat, ChatKind};
+pub use draft::Draft;
+pub use folder::Folder;
+pub use ids::{ChatId, FolderId, JobId, MessageId, ModelId, PersonaId};
+pub use job::{Job, JobState};
+pub use message::{Attachment, Body, Finish, Made, Message, MessageState, Role, Stats};
+pub use model::{Model, ModelKind, ModelState};
+pub use parameters::Parameters;
+pub use persona::{Example, Persona};
+pub use problem::Problem;
+pub use setting::Setting;
+
+/// Milliseconds since 1970-01-01 UTC.
+pub type Time = i64;

@@ -1,0 +1,5 @@
+//! Starts the window.
+
+fn main() -> tauri::Result<()> {
+    huacaya_app_desktop::run()
+}
