@@ -1,2 +1,55 @@
-//! Placeholder while the workspace is laid out.
-fn main() {}
+//! `cargo xtask …`: sets the machine up, then runs, checks or tests the program. Starts other programs; depends on nothing heavy.
+
+mod front;
+mod golden;
+mod shell;
+mod system;
+mod test;
+
+use std::process::ExitCode;
+
+use shell::{Outcome, cargo, say};
+
+const USAGE: &str = "\
+usage: cargo xtask <command>
+
+  run      set this machine up, build the program (optimised) and open its window
+  test     set this machine up, then check and run every test
+  check    formatting, clippy, svelte-check and the tidy tests
+  types    write ui/src/api/bindings.ts anew from the Rust types
+  golden   make the golden data anew with Python (in a virtual environment outside the checkout)
+  setup    only set this machine up";
+
+fn main() -> ExitCode {
+    let mut arguments = std::env::args().skip(1);
+    let command = arguments.next().unwrap_or_default();
+    let rest: Vec<String> = arguments.collect();
+    let outcome = match command.as_str() {
+        "run" => run(&rest),
+        "test" => test::test(),
+        "check" => test::check(),
+        "types" => cargo(&["run", "--quiet", "--package", "huacaya-app", "--example", "types", "--", "write"]),
+        "golden" => golden::golden(&rest),
+        "setup" => system::install(system::Use::Test).and_then(|()| front::install()),
+        _ => Err(USAGE.into()),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("{message}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Builds optimised and opens the window; `arguments` go to the program.
+fn run(arguments: &[String]) -> Outcome {
+    system::install(system::Use::Run)?;
+    front::build()?;
+    say("building the program (the first time takes some minutes)");
+    cargo(&["build", "--release", "--package", "huacaya"])?;
+    system::require_display()?;
+    let program = shell::root().join("target/release").join(format!("huacaya{}", std::env::consts::EXE_SUFFIX));
+    say("opening the window");
+    shell::program(program, arguments)
+}
