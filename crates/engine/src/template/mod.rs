@@ -1,0 +1,148 @@
+//! A conversation to tokens: built-in templates and a model file's own Jinja template.
+
+use crate::tokenizer::Tokenizer;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    User,
+    Assistant,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Turn {
+    pub role: Role,
+    pub text: String,
+    /// The thought span of an earlier reply. Sent back only where the file's own template does so.
+    pub thought: String,
+}
+
+/// A conversation that waits for a reply.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Chat {
+    pub system: String,
+    /// A last turn of the assistant is taken as the begin of the reply (continue).
+    pub turns: Vec<Turn>,
+    /// Words the reply begins with.
+    pub begin: String,
+    /// Thought that the reply begins with (continuing an interrupted reply); the thought is closed when `begin` is not empty.
+    pub begin_thought: String,
+    /// The template's `enable_thinking`; `None` leaves it to the template.
+    pub thinking: Option<bool>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Prompt {
+    Chat(Chat),
+    /// Text to go on with, for base models and the completion page.
+    Raw(String),
+}
+
+/// The opening and closing mark of a thought span.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Marks {
+    pub open: String,
+    pub close: String,
+}
+
+/// A prompt ready for the model, and how to read the reply.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Rendered {
+    pub tokens: Vec<u32>,
+    /// The prompt as text, control tokens by name.
+    pub text: String,
+    /// Tokens that end the reply, the tokenizer's own included.
+    pub ends: Vec<u32>,
+    /// Texts that end the reply.
+    pub stops: Vec<String>,
+    /// One leading space of the reply belongs to the template, not to the text.
+    pub drops_space: bool,
+    pub marks: Option<Marks>,
+    /// The prompt ends inside an open thought.
+    pub in_thought: bool,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("this is a base model: it continues text and has no chat template")]
+    NoTemplate,
+    #[error("the chat template of the model file failed: {0}")]
+    Failed(String),
+    #[error("the chat template of the model file {0}")]
+    Limit(String),
+    #[error("there is no template called `{0}`")]
+    Unknown(String),
+}
+
+/// Where the template came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    BuiltIn,
+    File,
+    SetByYou,
+    /// A base model: there is none.
+    None,
+}
+
+impl Source {
+    /// "built in", "file", "set by you", "none": the words of the model row.
+    pub fn name(self) -> &'static str {
+        match self {
+            Source::BuiltIn => "built in",
+            Source::File => "file",
+            Source::SetByYou => "set by you",
+            Source::None => "none",
+        }
+    }
+}
+
+/// What is known about a model when its template is chosen.
+#[derive(Clone, Debug, Default)]
+pub struct Hints {
+    /// `general.architecture` or `model_type`.
+    pub architecture: String,
+    /// `general.name`, the file's and the folder's name.
+    pub names: Vec<String>,
+    /// The file's own Jinja template.
+    pub file: Option<String>,
+    /// What the person set: a built-in's name, "none", or a Jinja template.
+    pub set: Option<String>,
+}
+
+/// A chosen template.
+pub struct Template {
+    name: String,
+    source: Source,
+}
+
+impl Template {
+    pub fn choose(_hints: &Hints, _tokenizer: &Tokenizer) -> Result<Template, Error> {
+        unimplemented!()
+    }
+
+    /// Names of the built-in templates, for a list to choose from.
+    pub fn built_in() -> &'static [&'static str] {
+        &["alpaca-2", "chatml", "llama-3", "mistral", "alpaca"]
+    }
+
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub fn source(&self) -> Source {
+        self.source
+    }
+
+    /// It knows a thinking switch or a thought span.
+    pub fn thinks(&self) -> bool {
+        unimplemented!()
+    }
+
+    /// What was not as expected but could be worked around.
+    pub fn warnings(&self) -> &[String] {
+        unimplemented!()
+    }
+
+    pub fn render(&self, _prompt: &Prompt, _tokenizer: &Tokenizer) -> Result<Rendered, Error> {
+        unimplemented!()
+    }
+}
