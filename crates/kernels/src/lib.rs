@@ -1,1 +1,37 @@
-//! Placeholder while the workspace is laid out.
+//! Block formats and the arithmetic on them. Knows nothing of files, models or threads.
+//!
+//! The scalar code here is the specification: every faster path must agree with it over the whole value range.
+
+mod dequantize;
+mod format;
+mod quantize;
+
+pub use dequantize::dequantize;
+pub use format::{Format, ggml_type_name};
+pub use quantize::quantize;
+
+/// A caller handed over slices that do not fit each other, or asked for a conversion that is not there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Error {
+    /// `bytes` is not a whole number of blocks, or `values` is not what they hold.
+    Length { format: Format, bytes: usize, values: usize },
+    /// No quantizer writes this format.
+    NoQuantizer { format: Format },
+}
+
+impl std::fmt::Display for Error {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match *self {
+            Error::Length { format, bytes, values } => {
+                let (length, size) = (format.block_length(), format.block_bytes());
+                write!(
+                    f,
+                    "{bytes} bytes of {format} do not hold {values} values: a block of {length} takes {size} bytes"
+                )
+            }
+            Error::NoQuantizer { format } => write!(f, "cannot quantize to {format}: only F32, F16, BF16 and Q8_0"),
+        }
+    }
+}
+
+impl std::error::Error for Error {}

@@ -1,1 +1,11 @@
-//! Placeholder while the workspace is laid out.
+//! Reads and writes model files: GGUF and safetensors. Untrusted bytes stop here.
+//!
+//! A file is mapped, its header checked whole before anything is believed, and every tensor handed out as the bytes it is
+//! stored as. A hostile file gives an [`Error`], never a panic, an abort or an allocation out of proportion to the file.
+
+mod error;
+pub mod gguf;
+mod map;
+
+pub use error::{Error, Fault, Kind};
+pub use huacaya_kernels::Format;
