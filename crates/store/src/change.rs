@@ -34,11 +34,22 @@ pub enum Change {
     Draft(Draft),
     Message(Message),
     /// The answer to `open_chat`: the whole tree, bodies on the visible path only.
-    Opened { chat: ChatId, messages: Vec<Message> },
+    Opened {
+        chat: ChatId,
+        messages: Vec<Message>,
+    },
     /// Words just written; not yet in the row.
-    Text { message: MessageId, thought: bool, piece: String },
+    Text {
+        message: MessageId,
+        thought: bool,
+        piece: String,
+    },
     /// Prompt tokens evaluated so far of an answer that has no words yet.
-    Reading { message: MessageId, done: u32, total: u32 },
+    Reading {
+        message: MessageId,
+        done: u32,
+        total: u32,
+    },
     Removed(Key),
 }
 

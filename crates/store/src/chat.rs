@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;
 
-use crate::{ChatId, FolderId, MessageId, ModelId, Parameters, PersonaId, Time};
+use crate::{ChatId, FolderId, MessageId, ModelId, Parameters, PersonaId, Result, Store, Time};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
 #[serde(rename_all = "snake_case")]
@@ -37,4 +37,37 @@ pub struct Chat {
     pub created_ms: Time,
     /// When its last message came or it was changed: the list's order.
     pub changed_ms: Time,
+}
+
+/// What `new_chat` sets; the rest is filled later by `update_chat`.
+#[derive(Clone, Debug)]
+pub struct NewChat {
+    pub kind: ChatKind,
+    pub folder: Option<FolderId>,
+    pub persona: Option<PersonaId>,
+    pub model: Option<ModelId>,
+}
+
+impl Store {
+    pub async fn new_chat(&self, _new: NewChat) -> Result<Chat> {
+        todo!()
+    }
+
+    pub async fn chat(&self, _chat: ChatId) -> Result<Chat> {
+        todo!()
+    }
+
+    /// Reads, changes and writes the row in one transaction (title, pinned, folder, persona, model, system,
+    /// parameters; the other fields are the store's own). Not `changed_ms`: the list is in the order of talk.
+    pub async fn update_chat(&self, _chat: ChatId, _change: impl FnOnce(&mut Chat) + Send) -> Result<Chat> {
+        todo!()
+    }
+
+    pub async fn delete_chat(&self, _chat: ChatId) -> Result<()> {
+        todo!()
+    }
+
+    pub async fn restore_chat(&self, _chat: ChatId) -> Result<Chat> {
+        todo!()
+    }
 }

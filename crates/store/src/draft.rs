@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;
 
-use crate::{Attachment, ChatId};
+use crate::{Attachment, ChatId, Result, Store};
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, TS)]
 pub struct Draft {
@@ -11,4 +11,11 @@ pub struct Draft {
     pub chat: Option<ChatId>,
     pub text: String,
     pub attachments: Vec<Attachment>,
+}
+
+impl Store {
+    /// An empty one is removed.
+    pub async fn save_draft(&self, _draft: &Draft) -> Result<()> {
+        todo!()
+    }
 }

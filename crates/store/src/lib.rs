@@ -2,9 +2,13 @@
 //!
 //! Rows are the domain's nouns and the wire types: what a face shows is one of these, as JSON. One table is one file.
 
+pub mod answer;
+pub mod bulk;
 pub mod change;
 pub mod chat;
 pub mod draft;
+pub mod error;
+pub mod feed;
 pub mod folder;
 pub mod ids;
 pub mod job;
@@ -13,20 +17,29 @@ pub mod model;
 pub mod parameters;
 pub mod persona;
 pub mod problem;
+pub mod search;
 pub mod setting;
+pub mod store;
+pub mod tree;
 
+pub use answer::{Begun, Ending, NewAnswer};
+pub use bulk::WholeChat;
 pub use change::{Change, Key, Snapshot};
-pub use chat::{Chat, ChatKind};
+pub use chat::{Chat, ChatKind, NewChat};
 pub use draft::Draft;
+pub use error::{Error, Result};
+pub use feed::Subscription;
 pub use folder::Folder;
 pub use ids::{ChatId, FolderId, JobId, MessageId, ModelId, PersonaId};
 pub use job::{Job, JobState};
 pub use message::{Attachment, Body, Finish, Made, Message, MessageState, Role, Stats};
-pub use model::{Model, ModelKind, ModelState};
+pub use model::{Model, ModelFile, ModelKind, ModelState};
 pub use parameters::Parameters;
 pub use persona::{Example, Persona};
 pub use problem::Problem;
+pub use search::{Found, SnippetPart};
 pub use setting::Setting;
+pub use store::{Opened, Repair, Store};
 
 /// Milliseconds since 1970-01-01 UTC.
 pub type Time = i64;

@@ -3,7 +3,9 @@
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;
 
-use crate::{ModelId, Parameters, Time};
+use std::path::{Path, PathBuf};
+
+use crate::{ModelId, Parameters, Result, Store, Time};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
 #[serde(rename_all = "snake_case")]
@@ -54,4 +56,61 @@ pub struct Model {
     pub device: Option<String>,
     pub added_ms: Time,
     pub used_ms: Option<Time>,
+}
+
+/// Where a model's file is and what it was when it was checked. The path as the operating system knows it, not as shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ModelFile {
+    pub path: PathBuf,
+    pub bytes: u64,
+    pub modified_ms: Time,
+}
+
+impl Store {
+    /// A model file that passed its checks. `id`, `path`, `file_bytes`, `added_ms` and `loaded_by` of `model` are
+    /// ignored. A row with the same path is replaced (and comes back if it was removed), and keeps its id, name, parameters.
+    pub async fn add_model(&self, _model: Model, _file: &ModelFile) -> Result<Model> {
+        todo!()
+    }
+
+    pub async fn model(&self, _model: ModelId) -> Result<Model> {
+        todo!()
+    }
+
+    pub async fn models(&self) -> Result<Vec<Model>> {
+        todo!()
+    }
+
+    pub async fn model_file(&self, _model: ModelId) -> Result<ModelFile> {
+        todo!()
+    }
+
+    /// The row, removed ones too, that stands for this path.
+    pub async fn model_at(&self, _path: &Path) -> Result<Option<ModelId>> {
+        todo!()
+    }
+
+    /// Name, state, template, parameters, sha256, used_ms, …; `path`, `file_bytes` and `loaded_by` are left alone.
+    pub async fn update_model(&self, _model: ModelId, _change: impl FnOnce(&mut Model) + Send) -> Result<Model> {
+        todo!()
+    }
+
+    /// The file was found elsewhere (and checked again).
+    pub async fn move_model(&self, _model: ModelId, _file: &ModelFile) -> Result<Model> {
+        todo!()
+    }
+
+    /// This process holds the model in memory, on this device; `None`: no longer.
+    pub async fn set_loaded(&self, _model: ModelId, _device: Option<&str>) -> Result<Model> {
+        todo!()
+    }
+
+    /// The row, not the file.
+    pub async fn remove_model(&self, _model: ModelId) -> Result<()> {
+        todo!()
+    }
+
+    pub async fn restore_model(&self, _model: ModelId) -> Result<Model> {
+        todo!()
+    }
 }

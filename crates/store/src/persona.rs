@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;
 
-use crate::{Parameters, PersonaId};
+use crate::{Parameters, PersonaId, Result, Store};
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, TS)]
 pub struct Persona {
@@ -21,4 +21,28 @@ pub struct Persona {
 pub struct Example {
     pub user: String,
     pub assistant: String,
+}
+
+impl Store {
+    /// The id in `persona` is ignored.
+    pub async fn add_persona(&self, _persona: Persona) -> Result<Persona> {
+        todo!()
+    }
+
+    pub async fn persona(&self, _persona: PersonaId) -> Result<Persona> {
+        todo!()
+    }
+
+    pub async fn update_persona(&self, _id: PersonaId, _change: impl FnOnce(&mut Persona) + Send) -> Result<Persona> {
+        todo!()
+    }
+
+    /// Chats keep its id, so that restoring it gives it back to them; until then they go without.
+    pub async fn delete_persona(&self, _persona: PersonaId) -> Result<()> {
+        todo!()
+    }
+
+    pub async fn restore_persona(&self, _persona: PersonaId) -> Result<Persona> {
+        todo!()
+    }
 }
