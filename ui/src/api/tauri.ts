@@ -1,0 +1,27 @@
+//! The transport of the desktop window.
+
+import { Channel, invoke } from "@tauri-apps/api/core";
+import { listen } from "@tauri-apps/api/event";
+import type { Change, Chosen } from "./types";
+import type { Transport } from "./transport";
+
+export const tauri: Transport = {
+  call: (name, values) => invoke("call", { name, arguments: values }),
+  async subscribe(onChanges) {
+    const channel = new Channel<Change[]>();
+    let open = true;
+    channel.onmessage = (changes) => {
+      if (open) onChanges(changes);
+    };
+    await invoke("subscribe", { channel });
+    return () => {
+      open = false;
+    };
+  },
+  choose: (kind, name, extensions) => invoke<Chosen | null>("choose", { kind, name, extensions }),
+  openLink: (url) => invoke("open_link", { url }),
+  reveal: (model) => invoke("reveal", { model }),
+  closeWindow: () => invoke("close_window", {}),
+  onCloseAsked: (handler) => listen("huacaya://close-asked", () => handler()),
+  onDropped: (handler) => listen<{ chosen: Chosen[] }>("huacaya://dropped", (event) => handler(event.payload.chosen)),
+};

@@ -1,0 +1,32 @@
+//! The one way from the page to the back end: calls, one ordered stream of changes, and what only a window can do.
+
+import type { Change, Chosen, Problem } from "./types";
+
+export type Unsubscribe = () => void;
+
+/** A face's wire. The window has Tauri's; a browser will have HTTP's. */
+export interface Transport {
+  /** Rejects with a `Problem`. */
+  call(name: string, values: Record<string, unknown>): Promise<unknown>;
+  subscribe(onChanges: (changes: Change[]) => void): Promise<Unsubscribe>;
+  /** The system's own dialog; the path stays with the back end. */
+  choose(kind: "model_file" | "model_folder" | "save", name?: string, extensions?: string[]): Promise<Chosen | null>;
+  /** http and https only, and only after the page asked. */
+  openLink(url: string): Promise<void>;
+  /** Shows the model's file in the file manager. */
+  reveal(model: number): Promise<void>;
+  closeWindow(): Promise<void>;
+  /** An answer or a job runs and there is no tray: the page asks. */
+  onCloseAsked(handler: () => void): Promise<Unsubscribe>;
+  onDropped(handler: (dropped: Chosen[]) => void): Promise<Unsubscribe>;
+}
+
+export function isProblem(value: unknown): value is Problem {
+  return typeof value === "object" && value !== null && typeof (value as Problem).code === "string";
+}
+
+/** Whatever was thrown, as the one kind of error that the page can show. */
+export function asProblem(thrown: unknown): Problem {
+  if (isProblem(thrown)) return { ...thrown, values: thrown.values ?? {} };
+  return { code: "internal", values: {}, detail: thrown instanceof Error ? thrown.message : String(thrown) };
+}

@@ -1,0 +1,3 @@
+//! Words of: chat.
+
+export const chat = {};

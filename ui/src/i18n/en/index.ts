@@ -1,0 +1,9 @@
+//! The English words, part by part.
+
+import { chat } from "./chat";
+import { list } from "./list";
+import { problems } from "./problems";
+import { rail } from "./rail";
+import { shared } from "./shared";
+
+export const en = { rail, list, chat, shared, problems };

@@ -1,0 +1,3 @@
+//! Words of: list.
+
+export const list = {};

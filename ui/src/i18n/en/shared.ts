@@ -1,0 +1,3 @@
+//! Words of: shared.
+
+export const shared = {};

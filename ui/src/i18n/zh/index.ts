@@ -1,0 +1,10 @@
+//! The Chinese words, part by part.
+
+import { chat } from "./chat";
+import { list } from "./list";
+import { problems } from "./problems";
+import { rail } from "./rail";
+import type { en } from "../en";
+import { shared } from "./shared";
+
+export const zh: typeof en = { rail, list, chat, shared, problems };

@@ -1,0 +1,5 @@
+//! Words of: list.
+
+import type { list as en } from "../en/list";
+
+export const list: typeof en = {};

@@ -1,0 +1,40 @@
+//! What is open on the screen. Rows are in the mirror; nothing else holds data.
+
+import type { ChatId, MessageId } from "$api";
+
+export type Room = "chats" | "models" | "settings";
+/** What floats over the rooms. */
+export type Over = null | "palette" | "inspector" | "shortcuts";
+
+class View {
+  room = $state<Room>("chats");
+  /** The open chat; `null`: the one that does not exist yet. */
+  chat = $state<ChatId | null>(null);
+  over = $state<Over>(null);
+  /** What the list is searched for; empty: the list itself is shown. */
+  search = $state("");
+  /** A message to bring into view (from a search result). */
+  reveal = $state<MessageId | null>(null);
+  /** The link that the person is asked about. */
+  link = $state<string | null>(null);
+  /** The bar that finds words in the open chat. */
+  finding = $state(false);
+  /** The list shown over the chat, where the window is too narrow for both. */
+  drawer = $state(false);
+  /** The right panel over the chat, where the window is too narrow for both. */
+  panelDrawer = $state(false);
+  /** The window is narrower than 900 px. */
+  narrow = $state(false);
+  /** Asks the model picker to open (Ctrl+L). */
+  picking = $state(false);
+
+  open(chat: ChatId | null, message: MessageId | null = null) {
+    this.room = "chats";
+    this.chat = chat;
+    this.reveal = message;
+    this.drawer = false;
+    this.finding = false;
+  }
+}
+
+export const view = new View();
