@@ -1,0 +1,271 @@
+//! The decoder of the Llama family: norm, attention, norm, gated feed-forward, for each layer.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use candle_core::{Device, Tensor};
+
+use super::linear::{Linear, Weight};
+use super::ops::{Ops, Plain};
+use crate::config::Config;
+use crate::rope::{self, Rope};
+use crate::{Error, Result};
+
+/// A model's weights and how they compute. Cloning shares the weights.
+#[derive(Clone)]
+pub struct Decoder {
+    config: Config,
+    ops: Arc<dyn Ops>,
+    device: Device,
+    /// (vocabulary, hidden)
+    embedding: Tensor,
+    layers: Vec<Layer>,
+    /// (hidden)
+    norm: Tensor,
+    output: Linear,
+}
+
+#[derive(Clone)]
+struct Layer {
+    attention_norm: Tensor,
+    query: Linear,
+    key: Linear,
+    value: Linear,
+    attention_output: Linear,
+    /// Query's and key's, each (head_size).
+    head_norms: Option<(Tensor, Tensor)>,
+    ffn_norm: Tensor,
+    gate: Linear,
+    up: Linear,
+    down: Linear,
+}
+
+impl Decoder {
+    /// A decoder over dense tensors, by the names and shapes of [`Config::parameters`]: differentiable where they are
+    /// `Var`s. Nothing is copied, so a `Var` that is set later is seen.
+    pub fn new(config: &Config, tensors: &HashMap<String, Tensor>) -> Result<Decoder> {
+        Decoder::with_ops(config, tensors, Arc::new(Plain))
+    }
+
+    /// As [`Decoder::new`], with other operations (training has its own, with a backward pass each).
+    pub fn with_ops(config: &Config, tensors: &HashMap<String, Tensor>, ops: Arc<dyn Ops>) -> Result<Decoder> {
+        config.validate()?;
+        for (name, shape) in config.parameters() {
+            let tensor = tensors.get(&name).ok_or_else(|| Error::TensorMissing { tensor: name.clone() })?;
+            if tensor.dims() != shape {
+                return Err(Error::TensorShape { tensor: name, found: tensor.dims().to_vec(), wanted: shape });
+            }
+        }
+        let dense = |name: &str| {
+            let tensor = tensors.get(name).ok_or_else(|| Error::TensorMissing { tensor: name.to_string() })?;
+            Ok(Weight::Dense(tensor.clone()))
+        };
+        Decoder::build(config, ops, dense)
+    }
+
+    /// Asks `weight` for every tensor once.
+    fn build(config: &Config, ops: Arc<dyn Ops>, weight: impl Fn(&str) -> Result<Weight>) -> Result<Decoder> {
+        let tensor = |name: &str| -> Result<Tensor> {
+            match weight(name)? {
+                Weight::Dense(tensor) => Ok(tensor),
+                Weight::Quantized(blocks) => Ok(blocks.dequantize_f16()?.to_dtype(candle_core::DType::F32)?),
+            }
+        };
+        let embedding = tensor("token_embd.weight")?;
+        let layers = (0..config.layers).map(|layer| -> Result<Layer> {
+            let named = |name: &str| format!("blk.{layer}.{name}");
+            let linear = |name: &str, bias: bool| -> Result<Linear> {
+                let bias = bias.then(|| tensor(&named(&format!("{name}.bias")))).transpose()?;
+                Ok(Linear { weight: weight(&named(&format!("{name}.weight")))?, bias })
+            };
+            let norm = |name: &str| tensor(&named(&format!("{name}.weight")));
+            Ok(Layer {
+                attention_norm: norm("attn_norm")?,
+                query: linear("attn_q", config.biases.query_key_value)?,
+                key: linear("attn_k", config.biases.query_key_value)?,
+                value: linear("attn_v", config.biases.query_key_value)?,
+                attention_output: linear("attn_output", config.biases.attention_output)?,
+                head_norms: match config.query_key_norms {
+                    true => Some((norm("attn_q_norm")?, norm("attn_k_norm")?)),
+                    false => None,
+                },
+                ffn_norm: norm("ffn_norm")?,
+                gate: linear("ffn_gate", config.biases.ffn)?,
+                up: linear("ffn_up", config.biases.ffn)?,
+                down: linear("ffn_down", config.biases.ffn)?,
+            })
+        });
+        let layers = layers.collect::<Result<_>>()?;
+        let output = if config.tied { Weight::Dense(embedding.clone()) } else { weight("output.weight")? };
+        Ok(Decoder {
+            config: config.clone(),
+            ops,
+            device: embedding.device().clone(),
+            embedding,
+            layers,
+            norm: tensor("output_norm.weight")?,
+            output: Linear { weight: output, bias: None },
+        })
+    }
+
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Logits of whole texts from their first position on. (batch, length) of `u32` -> (batch, length, vocabulary)
+    pub fn forward(&self, tokens: &Tensor) -> Result<Tensor> {
+        let (batch, length) = tokens.dims2()?;
+        let rows = self.hidden(tokens)?.reshape((batch * length, self.config.hidden))?;
+        Ok(self.logits(&rows)?.reshape((batch, length, self.config.vocabulary))?)
+    }
+
+    /// The last layer's output after the final norm, for a loss that makes its own logits.
+    /// (batch, length) of `u32` -> (batch, length, hidden)
+    pub fn hidden(&self, tokens: &Tensor) -> Result<Tensor> {
+        let (batch, length) = tokens.dims2()?;
+        let (cos, sin) = self.angles(0, length, rope::span(&self.config.rope, length))?;
+        let mut x = self.embed(&tokens.flatten_all()?)?; // (batch * length, hidden)
+        for layer in &self.layers {
+            x = layer.forward(self, &x, batch, |q, k, v| {
+                let pairs = self.config.rope.pairs;
+                let (q, k) = (self.ops.rotate(q, &cos, &sin, pairs)?, self.ops.rotate(k, &cos, &sin, pairs)?);
+                self.ops.attention(&q, &k, v)
+            })?;
+        }
+        Ok(self.ops.norm(&x, &self.norm, self.config.norm_eps)?.reshape((batch, length, self.config.hidden))?)
+    }
+
+    /// The output layer alone. (rows, hidden) -> (rows, vocabulary)
+    pub fn logits(&self, rows: &Tensor) -> Result<Tensor> {
+        self.output.forward(self.ops.as_ref(), rows)
+    }
+
+    /// The output layer's matrix where it is dense. (vocabulary, hidden)
+    pub fn output_weight(&self) -> Option<&Tensor> {
+        match &self.output.weight {
+            Weight::Dense(tensor) => Some(tensor),
+            Weight::Quantized(_) => None,
+        }
+    }
+
+    /// (rows) -> (rows, hidden)
+    fn embed(&self, tokens: &Tensor) -> Result<Tensor> {
+        Ok(self.embedding.index_select(tokens, 0)?)
+    }
+
+    /// Cosines and sines for `length` positions from `first` on, each (length, rotated / 2).
+    fn angles(&self, first: usize, length: usize, span: usize) -> Result<(Tensor, Tensor)> {
+        let (cos, sin) = Rope::new(&self.config.rope, span).angles(first, length);
+        let shape = (length, self.config.rope.rotated / 2);
+        Ok((Tensor::from_vec(cos, shape, &self.device)?, Tensor::from_vec(sin, shape, &self.device)?))
+    }
+}
+
+impl Layer {
+    /// One layer over `batch` texts of equal length. `attend` gets query, key and value before rotation, each
+    /// (batch, heads, length, head_size), and answers the mixed values. (batch * length, hidden) -> the same
+    fn forward(
+        &self,
+        decoder: &Decoder,
+        x: &Tensor,
+        batch: usize,
+        attend: impl Fn(&Tensor, &Tensor, &Tensor) -> Result<Tensor>,
+    ) -> Result<Tensor> {
+        let (config, ops) = (&decoder.config, decoder.ops.as_ref());
+        let rows = x.dim(0)?;
+        let heads = |x: Tensor, heads: usize| -> Result<Tensor> {
+            Ok(x.reshape((batch, rows / batch, heads, config.head_size))?.transpose(1, 2)?.contiguous()?)
+        };
+        let normed = ops.norm(x, &self.attention_norm, config.norm_eps)?;
+        let mut q = heads(self.query.forward(ops, &normed)?, config.heads)?;
+        let mut k = heads(self.key.forward(ops, &normed)?, config.kv_heads)?;
+        let v = heads(self.value.forward(ops, &normed)?, config.kv_heads)?;
+        if let Some((query, key)) = &self.head_norms {
+            q = ops.norm(&q, query, config.norm_eps)?;
+            k = ops.norm(&k, key, config.norm_eps)?;
+        }
+        let mixed = attend(&q, &k, &v)?.transpose(1, 2)?.reshape((rows, config.query_width()))?;
+        let x = (x + self.attention_output.forward(ops, &mixed)?)?;
+
+        let normed = ops.norm(&x, &self.ffn_norm, config.norm_eps)?;
+        let gated = ops.gated(&self.gate.forward(ops, &normed)?, &self.up.forward(ops, &normed)?)?;
+        Ok((&x + self.down.forward(ops, &gated)?)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::{DType, Var};
+
+    use super::*;
+    use crate::config::{Architecture, Biases};
+    use crate::rope::{Pairs, RopeConfig};
+
+    fn tiny(pairs: Pairs) -> Config {
+        Config {
+            architecture: Architecture::Qwen3,
+            hidden: 16,
+            layers: 2,
+            heads: 4,
+            kv_heads: 2,
+            head_size: 8,
+            ffn: 24,
+            vocabulary: 13,
+            norm_eps: 1e-5,
+            rope: RopeConfig { rotated: 6, ..RopeConfig::plain(10000.0, 8, pairs) },
+            biases: Biases { query_key_value: true, attention_output: true, ffn: true },
+            query_key_norms: true,
+            tied: false,
+            context: 32,
+        }
+    }
+
+    fn random(config: &Config) -> HashMap<String, Var> {
+        let mut state = 7u64;
+        let mut next = || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 40) as f32 / (1u64 << 24) as f32 - 0.5
+        };
+        let variable = |(name, shape): (String, Vec<usize>)| {
+            let values: Vec<f32> = (0..shape.iter().product()).map(|_| next()).collect();
+            (name, Var::from_tensor(&Tensor::from_vec(values, shape, &Device::Cpu).unwrap()).unwrap())
+        };
+        config.parameters().into_iter().map(variable).collect()
+    }
+
+    fn loss(decoder: &Decoder) -> Tensor {
+        let tokens = Tensor::new(&[[1u32, 5, 12, 3, 3], [0, 2, 9, 11, 4]], &Device::Cpu).unwrap();
+        let logits = decoder.forward(&tokens).unwrap();
+        assert_eq!(logits.dims(), [2, 5, 13]);
+        (logits.to_dtype(DType::F64).unwrap().sin().unwrap()).sum_all().unwrap()
+    }
+
+    /// Against central differences, one value of every tensor.
+    #[test]
+    fn gradients_flow_to_every_parameter_and_are_right() {
+        for pairs in [Pairs::Halves, Pairs::Adjacent] {
+            let config = tiny(pairs);
+            let variables = random(&config);
+            let tensors = variables.iter().map(|(name, v)| (name.clone(), v.as_tensor().clone())).collect();
+            let decoder = Decoder::new(&config, &tensors).unwrap();
+            let gradients = loss(&decoder).backward().unwrap();
+            for (name, variable) in &variables {
+                let gradient = gradients.get(variable).unwrap_or_else(|| panic!("no gradient for {name}"));
+                let gradient = gradient.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+                let before = variable.as_tensor().copy().unwrap();
+                let values = before.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+                let at = (0..values.len()).max_by(|&a, &b| gradient[a].abs().total_cmp(&gradient[b].abs())).unwrap();
+                let moved = |by: f32| {
+                    let mut values = values.clone();
+                    values[at] += by;
+                    variable.set(&Tensor::from_vec(values, before.shape(), &Device::Cpu).unwrap()).unwrap();
+                    loss(&decoder).to_scalar::<f64>().unwrap()
+                };
+                let expected = (moved(5e-3) - moved(-5e-3)) / 1e-2;
+                variable.set(&before).unwrap();
+                let error = (f64::from(gradient[at]) - expected).abs();
+                assert!(error < 2e-2 * expected.abs() + 2e-3, "{name}: {} instead of {expected}", gradient[at]);
+            }
+        }
+    }
+}
