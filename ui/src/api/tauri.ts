@@ -6,7 +6,7 @@ import type { Change, Chosen } from "./types";
 import type { Transport } from "./transport";
 
 export const tauri: Transport = {
-  call: (name, values) => invoke("call", { name, arguments: values }),
+  call: (name, args) => invoke("call", { name, arguments: args }),
   async subscribe(onChanges) {
     const channel = new Channel<Change[]>();
     let open = true;

@@ -7,7 +7,7 @@ export type Unsubscribe = () => void;
 /** A face's wire. The window has Tauri's; a browser will have HTTP's. */
 export interface Transport {
   /** Rejects with a `Problem`. */
-  call(name: string, values: Record<string, unknown>): Promise<unknown>;
+  call(name: string, args: object): Promise<unknown>;
   subscribe(onChanges: (changes: Change[]) => void): Promise<Unsubscribe>;
   /** The system's own dialog; the path stays with the back end. */
   choose(kind: "model_file" | "model_folder" | "save", name?: string, extensions?: string[]): Promise<Chosen | null>;
