@@ -1,0 +1,239 @@
+//! Everything a face can ask for: the one table of commands.
+//!
+//! A line gives a command's meaning, name, arguments with their types, result and one line of work. From it come the
+//! dispatch by name ([`App::call`]) and the typed TypeScript client (`bindings`). On the wire names and fields are
+//! snake_case; arguments are an object; an optional argument may be left out; an unknown one is an error.
+
+use huacaya_store::{
+    Attachment, Chat, ChatId, ChatKind, Example, Folder, Found, FolderId, JobId, MessageId, ModelId, Parameters,
+    Persona, PersonaId,
+};
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::Value;
+use ts_rs::{Config, TS};
+
+use crate::{
+    App,
+    bindings::{Argument, Declared, Types},
+    chats::{ChatEdit, NewChat},
+    context::ContextUse,
+    devices::Device,
+    diagnostics::Diagnostics,
+    error::{Code, Error, Result},
+    exchange::{Format, Imported},
+    inspector::Inspection,
+    models::{Fit, Scan},
+    pages::NextToken,
+    parameters::Defaults,
+    personas::PersonaFields,
+    talking::{Sending, Sent},
+};
+
+macro_rules! commands {
+    ($($(#[doc = $doc:literal])+ $name:ident($($argument:ident: $type:ty),* $(,)?) -> $result:ty = |$app:ident| $work:expr;)+) => {
+        /// The names of all commands.
+        pub const NAMES: &[&str] = &[$(stringify!($name)),+];
+
+        #[cfg(any())]
+        impl App {
+            /// Runs the command of this name.
+            pub async fn call(&self, name: &str, arguments: Value) -> Result<Value> {
+                match name {
+                    $(stringify!($name) => {
+                        #[derive(serde::Deserialize)]
+                        #[serde(deny_unknown_fields)]
+                        struct Arguments { $($argument: $type),* }
+                        let Arguments { $($argument),* } = read(name, arguments)?;
+                        let $app = self;
+                        let result: $result = Box::pin(async move { $work.await }).await?;
+                        write(name, &result)
+                    })+
+                    _ => Err(Error::new(Code::UnknownCommand, format!("there is no command `{name}`")).with("command", name)),
+                }
+            }
+        }
+
+        /// The table as data, and every type that it names.
+        pub fn declared(config: &Config, types: &mut Types) -> Vec<Declared> {
+            vec![$({
+                $(types.add::<$type>();)*
+                types.add::<$result>();
+                Declared {
+                    doc: [$($doc),+].map(str::trim).join(" "),
+                    name: stringify!($name),
+                    arguments: vec![$(Argument {
+                        name: stringify!($argument),
+                        optional: <$type as TS>::IS_OPTION,
+                        kind: <$type as TS>::name(config),
+                    }),*],
+                    result: <$result as TS>::name(config),
+                }
+            }),+]
+        }
+    };
+}
+
+commands! {
+    // Chats
+
+    /// A new, empty chat or page.
+    new_chat(kind: ChatKind, folder: Option<FolderId>, persona: Option<PersonaId>, model: Option<ModelId>) -> Chat
+        = |app| app.new_chat(NewChat { kind, folder, persona, model });
+    /// Renames a chat. An empty title goes back to the first message's words.
+    rename_chat(chat: ChatId, title: String) -> () = |app| app.rename_chat(chat, title);
+    /// Pins a chat to the top of the list, or lets it go.
+    pin_chat(chat: ChatId, pinned: bool) -> () = |app| app.pin_chat(chat, pinned);
+    /// Puts a chat into a folder, or out of any.
+    move_chat(chat: ChatId, folder: Option<FolderId>) -> () = |app| app.move_chat(chat, folder);
+    /// Deletes a chat; its answers stop. `restore_chat` undoes it.
+    delete_chat(chat: ChatId) -> () = |app| app.delete_chat(chat);
+    /// Undoes `delete_chat`.
+    restore_chat(chat: ChatId) -> () = |app| app.restore_chat(chat);
+    /// What a chat answers with; these are the whole new values, an absent one goes back to the layer below.
+    set_chat(chat: ChatId, persona: Option<PersonaId>, model: Option<ModelId>, system: Option<String>, parameters: Parameters) -> ()
+        = |app| app.set_chat(chat, ChatEdit { persona, model, system, parameters });
+    /// A new chat that holds a copy of the path up to this message.
+    branch_chat(message: MessageId) -> Chat = |app| app.branch_chat(message);
+    /// Asks for a chat's messages: they come as the change `opened`, and its changes from then on.
+    open_chat(chat: ChatId) -> () = |app| app.open_chat(chat);
+    /// The face no longer shows this chat.
+    close_chat(chat: ChatId) -> () = |app| app.close_chat(chat);
+    /// Asks for the bodies of messages off the visible path: they come as changes `message`.
+    read_messages(messages: Vec<MessageId>) -> () = |app| app.read_messages(messages);
+    /// A new folder.
+    new_folder(name: String) -> Folder = |app| app.new_folder(name);
+    /// Renames, opens or folds a folder.
+    set_folder(folder: FolderId, name: String, open: bool) -> () = |app| app.set_folder(folder, name, open);
+    /// Deletes a folder; its chats move out of it.
+    delete_folder(folder: FolderId) -> () = |app| app.delete_folder(folder);
+
+    // Talking
+
+    /// Sends a message below `parent` (absent: below the chat's leaf) and has it answered. Without a chat it makes one.
+    /// The answer begins with the words of `begin`.
+    send_message(chat: Option<ChatId>, parent: Option<MessageId>, text: String, attachments: Vec<Attachment>, begin: String) -> Sent
+        = |app| app.send_message(Sending { chat, parent, text, attachments, begin });
+    /// Another answer to the same message, as a sibling; with another model or other parameters, if given.
+    regenerate(message: MessageId, model: Option<ModelId>, parameters: Option<Parameters>, begin: String) -> MessageId
+        = |app| app.regenerate(message, model, parameters, begin);
+    /// The same answer again, as a sibling: with the model, template, values and seed that made it.
+    run_again(message: MessageId) -> MessageId = |app| app.run_again(message);
+    /// Goes on with an answer that was stopped, interrupted or cut at its length.
+    continue_message(message: MessageId) -> () = |app| app.continue_message(message);
+    /// Stops an answer that is being written; what is there is kept.
+    stop_message(message: MessageId) -> () = |app| app.stop_message(message);
+    /// A changed copy of a message, as a sibling. `answer`: have it answered (a person's message).
+    edit_message(message: MessageId, text: String, attachments: Vec<Attachment>, answer: bool) -> MessageId
+        = |app| app.edit_message(message, text, attachments, answer);
+    /// Shows the path through this message, down to the leaf that was chosen last below it.
+    choose_leaf(chat: ChatId, message: MessageId) -> () = |app| app.choose_leaf(chat, message);
+    /// Deletes a message with everything below it. `restore_message` undoes it.
+    delete_message(message: MessageId) -> () = |app| app.delete_message(message);
+    /// Undoes `delete_message`.
+    restore_message(message: MessageId) -> () = |app| app.restore_message(message);
+    /// Keeps what was typed and not sent.
+    save_draft(chat: Option<ChatId>, text: String, attachments: Vec<Attachment>) -> ()
+        = |app| app.save_draft(chat, text, attachments);
+
+    // Pages
+
+    /// Has the text of a page continued. A text other than the page's path starts a new root.
+    continue_page(chat: ChatId, text: String) -> MessageId = |app| app.continue_page(chat, text);
+    /// The likeliest next tokens after this text, with their probabilities.
+    next_tokens(chat: ChatId, text: String, count: u32) -> Vec<NextToken> = |app| app.next_tokens(chat, text, count);
+
+    // Reading
+
+    /// Reads a text file: its encoding is found, its tokens counted with the chat's model.
+    read_attachment(chat: Option<ChatId>, name: String, base64: String) -> Attachment
+        = |app| app.read_attachment(chat, name, base64);
+    /// How the context would be used if this were sent now.
+    context(chat: Option<ChatId>, text: String, attachments: Vec<Attachment>) -> ContextUse
+        = |app| app.context(chat, text, attachments);
+    /// The prompt as the model would see it, token by token.
+    inspect_prompt(chat: Option<ChatId>, text: String) -> Inspection = |app| app.inspect_prompt(chat, text);
+    /// Finds chats and messages by their words.
+    search(text: String, limit: u32) -> Vec<Found> = |app| app.search(text, limit);
+
+    // Personas
+
+    /// Makes a persona, or gives one new values.
+    save_persona(persona: Option<PersonaId>, name: String, system: String, parameters: Parameters, greeting: String, examples: Vec<Example>) -> Persona
+        = |app| app.save_persona(persona, PersonaFields { name, system, parameters, greeting, examples });
+    /// Deletes a persona. `restore_persona` undoes it.
+    delete_persona(persona: PersonaId) -> () = |app| app.delete_persona(persona);
+    /// Undoes `delete_persona`.
+    restore_persona(persona: PersonaId) -> () = |app| app.restore_persona(persona);
+    /// Makes a persona of a character card (JSON, or PNG with the card inside).
+    import_character(name: String, base64: String) -> Persona = |app| app.import_character(name, base64);
+
+    // Models
+
+    /// Takes a model file into the list: in its place, or copied into the models folder.
+    import_model(chosen: u32, copy: bool) -> JobId = |app| app.import_model(chosen, copy);
+    /// Looks through the models folder for files that are not in the list.
+    scan_models() -> Scan = |app| app.scan_models();
+    /// Brings a model into memory. `anyway`: although it may not fit.
+    load_model(model: ModelId, context: Option<u32>, anyway: bool) -> JobId = |app| app.load_model(model, context, anyway);
+    /// Takes a model out of memory; answers that it writes stop.
+    unload_model(model: ModelId) -> () = |app| app.unload_model(model);
+    /// What a model would need in memory, compared with what is free.
+    estimate(model: ModelId, context: Option<u32>) -> Fit = |app| app.estimate(model, context);
+    /// Gives a model another name; the file keeps its own.
+    rename_model(model: ModelId, name: String) -> () = |app| app.rename_model(model, name);
+    /// Sets a model's template (absent: the one found) and its own parameters.
+    set_model(model: ModelId, template: Option<String>, parameters: Parameters) -> ()
+        = |app| app.set_model(model, template, parameters);
+    /// The names of the templates that a model can be set to.
+    templates(model: ModelId) -> Vec<String> = |app| app.templates(model);
+    /// Takes a model out of the list; the file stays. `restore_model` undoes it.
+    remove_model(model: ModelId) -> () = |app| app.remove_model(model);
+    /// Undoes `remove_model`.
+    restore_model(model: ModelId) -> () = |app| app.restore_model(model);
+    /// Says where the file of a model is now.
+    locate_model(model: ModelId, chosen: u32) -> () = |app| app.locate_model(model, chosen);
+
+    // Jobs
+
+    /// Stops a job.
+    stop_job(job: JobId) -> () = |app| app.stop_job(job);
+    /// Runs a job again that failed, was stopped or was interrupted.
+    retry_job(job: JobId) -> JobId = |app| app.retry_job(job);
+    /// Takes a finished job out of the list.
+    dismiss_job(job: JobId) -> () = |app| app.dismiss_job(job);
+
+    // Settings
+
+    /// Sets a setting; null goes back to the default.
+    set_setting(key: String, value: Value) -> () = |app| app.set_setting(key, value);
+    /// The program's own defaults, every value filled where there is one.
+    defaults() -> Defaults = |app| app.defaults();
+    /// What to copy into a report: version, hardware, places, the end of the log.
+    diagnostics() -> Diagnostics = |app| app.diagnostics();
+    /// Where models can run, and why not elsewhere.
+    devices() -> Vec<Device> = |app| app.devices();
+
+    // Exchange
+
+    /// Writes chats (absent: all) into the chosen file.
+    export_chats(chats: Option<Vec<ChatId>>, format: Format, chosen: u32) -> () = |app| app.export_chats(chats, format, chosen);
+    /// One chat as text, to copy.
+    export_text(chat: ChatId, format: Format) -> String = |app| app.export_text(chat, format);
+    /// Takes chats in: this program's JSON, or ChatGPT's `conversations.json`.
+    import_chats(name: String, base64: String) -> Imported = |app| app.import_chats(name, base64);
+}
+
+fn read<T: DeserializeOwned>(command: &str, arguments: Value) -> Result<T> {
+    let arguments = if arguments.is_null() { Value::Object(Default::default()) } else { arguments };
+    serde_json::from_value(arguments).map_err(|error| {
+        Error::new(Code::WrongArguments, format!("arguments of `{command}`: {error}"))
+            .with("command", command)
+            .with("reason", error)
+    })
+}
+
+fn write<T: Serialize>(command: &str, result: &T) -> Result<Value> {
+    serde_json::to_value(result).map_err(|error| {
+        Error::new(Code::Internal, format!("the result of `{command}` has no JSON form: {error}")).with("reason", error)
+    })
+}
