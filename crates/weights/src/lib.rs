@@ -6,6 +6,7 @@
 mod error;
 pub mod gguf;
 mod map;
+mod part;
 
 pub use error::{Error, Fault, Kind};
 pub use huacaya_kernels::Format;

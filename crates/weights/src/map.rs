@@ -1,4 +1,12 @@
 //! A file mapped into memory, read-only. The only `unsafe` of this crate.
+//!
+//! What cannot be excluded is another program changing the file while it is mapped. Changed bytes: everything that
+//! indexing relies on (the header) is checked and copied out once at opening, and tensor bytes are only ever numbers, for
+//! which any bit pattern will do; no `str` or enum is made from mapped bytes without a copy of its own. A file cut short:
+//! on Unix a read past the new end raises SIGBUS, which ends the process; Windows refuses to shorten a mapped file. We live
+//! with that as every program that maps does: our own writer never changes a file in place (it renames a finished one over
+//! it, and the old map keeps the old file), so only a foreign program that truncates a model in use is hit. Locks would not
+//! help, as they are advisory.
 
 #![allow(unsafe_code)]
 
@@ -28,13 +36,8 @@ impl Map {
             return Err(at(Fault::Empty));
         }
         // SAFETY: the map is private to this value, read-only, and unmapped with it; memmap2 takes the length from the
-        // open file. What cannot be excluded is another program changing the file meanwhile. Changed bytes: everything
-        // that indexing relies on (the header) is checked and copied out once at opening, and tensor bytes are only ever
-        // numbers, for which any bit pattern will do; no `str` or enum is made from mapped bytes without a copy of its
-        // own. A file cut short: on Unix a read past the new end raises SIGBUS, which ends the process; Windows refuses
-        // to shorten a mapped file. We live with that as every program that maps does: our own writer never changes a file
-        // in place (it renames a finished one over it, and the old map keeps the old file), so only a foreign program that
-        // truncates a model in use is hit. Locks would not help, as they are advisory.
+        // open file. Another program may change or cut the file meanwhile: the module's text says why changed bytes do no
+        // harm here, and that a cut file ends the process on Unix (SIGBUS), as it does any program that maps.
         let map = unsafe { Mmap::map(&file) }.map_err(|error| at(Fault::Io(error)))?;
         Ok(Map(map))
     }

@@ -86,6 +86,14 @@ pub enum Fault {
     KeyKind { key: String, wanted: &'static str, found: String },
     #[error("the tensor {tensor:?} is missing. The file is incomplete or of a kind that is not supported")]
     TensorMissing { tensor: String },
+    #[error("tensor {tensor:?} was to be written, where the plan has {planned:?} next")]
+    OutOfTurn { tensor: String, planned: Option<String> },
+    #[error("tensor {tensor:?} was given {given} bytes more than its {planned} allow")]
+    TooManyBytes { tensor: String, given: u64, planned: u64 },
+    #[error("tensor {tensor:?} was not written whole: {missing} bytes are missing")]
+    Unfinished { tensor: String, missing: u64 },
+    #[error("tensor {tensor:?} cannot be written: {error}")]
+    Unwritable { tensor: String, error: huacaya_kernels::Error },
 }
 
 fn type_name(number: u32) -> String {
@@ -106,6 +114,10 @@ impl Fault {
             | Fault::KeyMissing { .. }
             | Fault::KeyKind { .. }
             | Fault::TensorMissing { .. } => Kind::Unsupported,
+            Fault::OutOfTurn { .. }
+            | Fault::TooManyBytes { .. }
+            | Fault::Unfinished { .. }
+            | Fault::Unwritable { .. } => Kind::Request,
             _ => Kind::Damaged,
         }
     }

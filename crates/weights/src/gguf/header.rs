@@ -76,7 +76,12 @@ impl Tensor {
 impl Header {
     /// Reads the header at the beginning of `file`, the bytes of a whole file; `path` is only named in errors.
     pub fn parse(path: &Path, file: &[u8]) -> Result<Header, Error> {
-        read(path, file).map_err(|fault| Error::new(path, fault))
+        Header::parse_start(path, file, file.len() as u64)
+    }
+
+    /// As [`Header::parse`], given only the file's beginning and the size of the whole.
+    pub fn parse_start(path: &Path, start: &[u8], size: u64) -> Result<Header, Error> {
+        read(path, start, size).map_err(|fault| Error::new(path, fault))
     }
 
     /// The tensor with this name.
@@ -85,7 +90,7 @@ impl Header {
     }
 }
 
-fn read(path: &Path, file: &[u8]) -> Result<Header, Fault> {
+fn read(path: &Path, file: &[u8], size: u64) -> Result<Header, Fault> {
     let mut cursor = Cursor { file, at: 0 };
     let version = version(&mut cursor)?;
     let tensor_count = cursor.u64(&Place::Start)?;
@@ -108,7 +113,7 @@ fn read(path: &Path, file: &[u8]) -> Result<Header, Fault> {
         tensors.push(tensor);
     }
     let data_start = (cursor.at as u64).next_multiple_of(alignment);
-    place(&mut tensors, data_start, file.len() as u64)?;
+    place(&mut tensors, data_start, size)?;
     Ok(Header { version, alignment, metadata, tensors, data_start, places })
 }
 
@@ -204,7 +209,7 @@ fn array(cursor: &mut Cursor<'_>, key: &str, place: &Place) -> Result<Array, Fau
     })
 }
 
-fn alignment(metadata: &Metadata) -> Result<u64, Fault> {
+pub(super) fn alignment(metadata: &Metadata) -> Result<u64, Fault> {
     let key = "general.alignment";
     let Some(value) = metadata.value(key) else { return Ok(ALIGNMENT_DEFAULT) };
     let integer = value.as_integer().and_then(|integer| u64::try_from(integer).ok());
