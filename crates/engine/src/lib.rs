@@ -1,14 +1,30 @@
 //! A model file and a prompt in, tokens out: tokenizer, templates, decoder, sampling, sessions.
 //!
-//! Modules in reading order: what a model is (`config`, `rope`), how it computes (`candle`).
+//! Modules in reading order: what a model is (`config`, `rope`), how it computes (`candle`, `device`), text
+//! (`tokenizer`, `template`, `sampling`, `text`), a loaded model (`model`, `memory`, `context`), and answers (`engine`).
+//!
+//! The public face is four things: [`Model`], [`Engine`] with [`Request`] and [`TokenStream`], [`fit`], and
+//! [`candle::Decoder`] for training.
 
 pub mod candle;
 pub mod config;
+mod context;
+mod device;
+mod engine;
 mod error;
+mod memory;
+mod model;
 pub mod rope;
 pub mod sampling;
+mod stream;
 pub mod template;
 pub mod text;
 pub mod tokenizer;
 
+pub use context::{Fitted, fit};
+pub use device::{Available, devices};
+pub use engine::{Engine, Request, Score, Scores};
 pub use error::{Error, Result};
+pub use memory::Memory;
+pub use model::{Description, Extension, Kind, LoadOptions, Model};
+pub use stream::{Event, Finish, Stats, TokenStream};
