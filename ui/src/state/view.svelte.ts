@@ -1,8 +1,10 @@
 //! What is open on the screen. Rows are in the mirror; nothing else holds data.
 
-import type { ChatId, MessageId } from "$api";
+import type { ChatId, MessageId, ModelId } from "$api";
 
 export type Room = "chats" | "models" | "settings";
+/** A part of the settings. */
+export type Section = "general" | "answers" | "personas" | "device" | "storage" | "privacy" | "shortcuts" | "diagnostics" | "about";
 /** What floats over the rooms. */
 export type Over = null | "palette" | "inspector" | "shortcuts";
 
@@ -11,6 +13,10 @@ class View {
   /** The open chat; `null`: the one that does not exist yet. */
   chat = $state<ChatId | null>(null);
   over = $state<Over>(null);
+  /** The part of the settings that is shown. */
+  section = $state<Section>("general");
+  /** The model whose details are shown in the models room. */
+  model = $state<ModelId | null>(null);
   /** What the list is searched for; empty: the list itself is shown. */
   search = $state("");
   /** A message to bring into view (from a search result). */
@@ -27,6 +33,12 @@ class View {
   narrow = $state(false);
   /** Asks the model picker to open (Ctrl+L). */
   picking = $state(false);
+
+  settings(section: Section) {
+    this.section = section;
+    this.room = "settings";
+    this.over = null;
+  }
 
   open(chat: ChatId | null, message: MessageId | null = null) {
     this.room = "chats";

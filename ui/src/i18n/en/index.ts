@@ -2,8 +2,8 @@
 
 import { chat } from "./chat";
 import { list } from "./list";
-import { problems } from "./problems";
+import { mends, problems } from "./problems";
 import { rail } from "./rail";
 import { shared } from "./shared";
 
-export const en = { rail, list, chat, shared, problems };
+export const en = { rail, list, chat, shared, problems, mends };

@@ -1,7 +1,63 @@
-//! A sentence for every error code, filled with the problem's values. `Mend` is the word on the button that mends it.
+//! A sentence for every error code, filled with the problem's values, and the words on the buttons that mend it.
+
+import { formatBytes, formatNumber } from "../format";
 
 type Values = { [key in string]?: string };
 
+const bytes = (value?: string) => formatBytes(Number(value) || 0);
+const count = (value?: string) => formatNumber(Number(value) || 0);
+
 export const problems: Record<string, (v: Values) => string> = {
-  internal: () => "Something went wrong inside Huacaya. The log in Settings has the details.",
+  unknown_command: (v) => `This window asked for “${v["command"]}”, which this version of Huacaya does not know. Restart Huacaya; if it stays, please report it.`,
+  wrong_arguments: (v) => `This window asked for “${v["command"]}” in the wrong form. Please report it with the diagnostics.`,
+  gone: () => "This is not there any more. It was probably deleted in another window.",
+  no_model: () => "There is no model to answer with yet. Add a model file.",
+  model_missing: (v) => `The file of “${v["model"]}” is not at ${v["path"]} any more. Show where it is now, or take the model off the list.`,
+  model_broken: (v) => `“${v["model"]}” is not a sound model file: ${v["reason"]}. It was probably cut off or changed; get the file again.`,
+  model_unsupported: (v) => `“${v["model"]}” is a model of the kind “${v["architecture"]}”, which this version cannot run. It runs the Llama, Mistral, Qwen2 and Qwen3 families.`,
+  memory_short: (v) => `“${v["model"]}” needs ${bytes(v["needed"])} of memory, ${bytes(v["free"])} are free. Shorten the context, choose a smaller model, or close other programs.`,
+  load_failed: (v) => `“${v["model"]}” could not be loaded: ${v["reason"]}.`,
+  device_unavailable: (v) => `“${v["device"]}” cannot be used on this computer: ${v["reason"]}. Choose another device in the settings.`,
+  template_failed: (v) => `The template “${v["template"]}” does not work for this conversation: ${v["reason"]}. Choose another template for the model.`,
+  template_unknown: (v) => `There is no template named “${v["template"]}”. Choose another one for the model.`,
+  model_is_base: (v) => `“${v["model"]}” is a base model: it continues text but does not chat. Open a page with it, or choose a chat model.`,
+  prompt_too_long: (v) => `The text is ${count(v["over"])} tokens longer than the ${count(v["context"])} that fit. Shorten it, or enlarge the context in the panel.`,
+  engine_failed: (v) => `The answer broke off: ${v["reason"]}. Try again, or load the model anew.`,
+  already_writing: () => "An answer is being written here. Wait for it, or stop it first.",
+  not_an_answer: () => "This works with the model's answers only.",
+  message_empty: () => "There is nothing to send yet. Write something or attach a file.",
+  cannot_run_again: (v) => `This answer cannot be made again exactly: ${v["reason"]}.`,
+  parameter_invalid: (v) => `The parameter “${v["parameter"]}” is ${v["value"]}; it may lie between ${v["least"]} and ${v["most"]}.`,
+  text_too_long: (v) => `The text has ${count(v["length"])} characters; at most ${count(v["most"])} can be taken at once.`,
+  attachment_too_large: (v) => `“${v["name"]}” has ${bytes(v["bytes"])}; text files of up to ${bytes(v["most"])} can be attached.`,
+  attachment_binary: (v) => `“${v["name"]}” holds no text. Text files, such as txt, md, csv, json and code, can be attached.`,
+  attachment_over: (v) => `“${v["name"]}” is ${count(v["over"])} tokens too long for the model's context of ${count(v["context"])}. Cut it, or enlarge the context in the panel.`,
+  chosen_gone: () => "The chosen file is not known any more. Choose it once more.",
+  path_not_unicode: (v) => `The path ${v["path"]} holds characters that cannot be kept. Rename the file or its folder.`,
+  file_unreadable: (v) => `${v["path"]} could not be read: ${v["reason"]}.`,
+  file_unwritable: (v) => `${v["path"]} could not be written: ${v["reason"]}. Choose another place.`,
+  disk_full: (v) => `The disk is too full for ${v["path"]}: it needs ${bytes(v["needed"])}, ${bytes(v["free"])} are free.`,
+  file_exists: (v) => `There is already a model at ${v["path"]}. Rename one of the two files.`,
+  import_broken: (v) => `“${v["name"]}” could not be imported: ${v["reason"]}.`,
+  character_broken: (v) => `“${v["name"]}” holds no character card that can be read: ${v["reason"]}.`,
+  cannot_retry: () => "This job cannot be run again. Start it anew from where you started it.",
+  interrupted: () => "Huacaya was closed while this was running.",
+  stopped: () => "You stopped this.",
+  closing: () => "Huacaya is being closed. Open it again to go on.",
+  database_damaged: (v) => `The history was damaged. Huacaya set it aside (${v["aside"]}) and opened the newest sound backup (${v["backup"]}). Messages since then are missing.`,
+  database_newer: (v) => `The history at ${v["path"]} was written by a newer version of Huacaya. Open it with that version.`,
+  database_failed: (v) => `The history could not be read or written: ${v["reason"]}. Check that the disk is not full and not read-only.`,
+  place_unusable: (v) => `The folder ${v["path"]} cannot be used: ${v["reason"]}.`,
+  internal: () => "Something went wrong inside Huacaya. The diagnostics in the settings have the details.",
+};
+
+/** The words on the buttons that mend. */
+export const mends = {
+  models: "Open models",
+  importModel: "Add a model file",
+  device: "Choose a device",
+  panel: "Change parameters",
+  diagnostics: "Open diagnostics",
+  storage: "Show the storage folder",
+  retry: "Try again",
 };

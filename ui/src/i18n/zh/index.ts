@@ -2,9 +2,9 @@
 
 import { chat } from "./chat";
 import { list } from "./list";
-import { problems } from "./problems";
+import { mends, problems } from "./problems";
 import { rail } from "./rail";
 import type { en } from "../en";
 import { shared } from "./shared";
 
-export const zh: typeof en = { rail, list, chat, shared, problems };
+export const zh: typeof en = { rail, list, chat, shared, problems, mends };

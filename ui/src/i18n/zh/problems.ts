@@ -1,7 +1,61 @@
-//! 每个错误代码的说明，填入具体数值。
+//! 每个错误代码的说明，填入具体数值；以及解决按钮上的文字。
 
-import type { problems as en } from "../en/problems";
+import { formatBytes, formatNumber } from "../format";
+import type { mends as enMends, problems as en } from "../en/problems";
+
+const bytes = (value?: string) => formatBytes(Number(value) || 0);
+const count = (value?: string) => formatNumber(Number(value) || 0);
 
 export const problems: typeof en = {
-  internal: () => "Huacaya 内部出了问题。详情见设置里的日志。",
+  unknown_command: (v) => `窗口请求了“${v["command"]}”，但这个版本的 Huacaya 没有这个功能。请重新启动；如果还是这样，请反馈给我们。`,
+  wrong_arguments: (v) => `窗口请求“${v["command"]}”时格式不对。请附上诊断信息反馈给我们。`,
+  gone: () => "它已经不在了，可能在另一个窗口里被删除了。",
+  no_model: () => "还没有可以回答的模型。添加一个模型文件就能开始。",
+  model_missing: (v) => `“${v["model"]}”的文件已不在 ${v["path"]}。指出它现在的位置，或者把它移出列表。`,
+  model_broken: (v) => `“${v["model"]}”不是完好的模型文件，可能没有传完，或者内容被改过。请重新获取这个文件。（${v["reason"]}）`,
+  model_unsupported: (v) => `“${v["model"]}”属于 ${v["architecture"]} 结构，这个版本还不能运行。目前支持 Llama、Mistral、Qwen2 和 Qwen3 系列。`,
+  memory_short: (v) => `“${v["model"]}”需要 ${bytes(v["needed"])} 内存，现在空闲 ${bytes(v["free"])}。可以缩短上下文、换一个小一点的模型，或者关掉别的程序。`,
+  load_failed: (v) => `“${v["model"]}”没能载入。（${v["reason"]}）`,
+  device_unavailable: (v) => `这台电脑上用不了“${v["device"]}”，请在设置里换一个设备。（${v["reason"]}）`,
+  template_failed: (v) => `模板“${v["template"]}”处理不了这段对话，请给模型换一个模板。（${v["reason"]}）`,
+  template_unknown: (v) => `没有名为“${v["template"]}”的模板，请给模型换一个。`,
+  model_is_base: (v) => `“${v["model"]}”是基座模型，只会续写，不会对话。可以用它新建续写页，或者换一个对话模型。`,
+  prompt_too_long: (v) => `内容比上下文能放下的 ${count(v["context"])} 个词元多出 ${count(v["over"])} 个。请缩短内容，或在右侧面板调大上下文。`,
+  engine_failed: (v) => `回答中断了。可以再试一次，或者重新载入模型。（${v["reason"]}）`,
+  already_writing: () => "这里正在写一个回答。等它写完，或者先停下它。",
+  not_an_answer: () => "只能对模型的回答这样做。",
+  message_empty: () => "还没有内容可以发送。写点什么，或者附上一个文件。",
+  cannot_run_again: (v) => `没法一模一样地重做这个回答。（${v["reason"]}）`,
+  parameter_invalid: (v) => `参数“${v["parameter"]}”的值是 ${v["value"]}，应在 ${v["least"]} 到 ${v["most"]} 之间。`,
+  text_too_long: (v) => `这段文字有 ${count(v["length"])} 个字符，一次最多 ${count(v["most"])} 个。`,
+  attachment_too_large: (v) => `“${v["name"]}”有 ${bytes(v["bytes"])}，附件最大 ${bytes(v["most"])}。`,
+  attachment_binary: (v) => `“${v["name"]}”不是文本。可以附上 txt、md、csv、json 或代码之类的文本文件。`,
+  attachment_over: (v) => `“${v["name"]}”比模型 ${count(v["context"])} 个词元的上下文多出 ${count(v["over"])} 个。请删减内容，或在右侧面板调大上下文。`,
+  chosen_gone: () => "刚才选的文件已经失效，请重新选择。",
+  path_not_unicode: (v) => `路径 ${v["path"]} 里有无法保存的字符。请给文件或文件夹改个名字。`,
+  file_unreadable: (v) => `读不了 ${v["path"]}。（${v["reason"]}）`,
+  file_unwritable: (v) => `写不了 ${v["path"]}，请换一个位置。（${v["reason"]}）`,
+  disk_full: (v) => `磁盘空间不够存放 ${v["path"]}：需要 ${bytes(v["needed"])}，还剩 ${bytes(v["free"])}。`,
+  file_exists: (v) => `${v["path"]} 已经有一个模型了。请给其中一个文件改名。`,
+  import_broken: (v) => `“${v["name"]}”没能导入。（${v["reason"]}）`,
+  character_broken: (v) => `“${v["name"]}”里没有可以读取的角色卡。（${v["reason"]}）`,
+  cannot_retry: () => "这个任务不能直接重来，请回到原来的地方重新开始。",
+  interrupted: () => "任务进行时 Huacaya 被关闭了。",
+  stopped: () => "你停下了它。",
+  closing: () => "Huacaya 正在关闭。重新打开后可以继续。",
+  database_damaged: (v) => `历史记录损坏了。Huacaya 已把它另存（${v["aside"]}），并打开了最近的完好备份（${v["backup"]}）。那之后的消息不在里面。`,
+  database_newer: (v) => `${v["path"]} 的历史记录由更新版本的 Huacaya 写成，请用那个版本打开。`,
+  database_failed: (v) => `历史记录无法读写。请检查磁盘是否已满或只读。（${v["reason"]}）`,
+  place_unusable: (v) => `文件夹 ${v["path"]} 无法使用。（${v["reason"]}）`,
+  internal: () => "Huacaya 内部出了问题，详情见设置里的诊断信息。",
+};
+
+export const mends: typeof enMends = {
+  models: "打开模型列表",
+  importModel: "添加模型文件",
+  device: "选择设备",
+  panel: "调整参数",
+  diagnostics: "打开诊断信息",
+  storage: "查看存储文件夹",
+  retry: "再试一次",
 };
