@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::gguf;
+use crate::{gguf, safetensors};
 
 /// A fault, and the file that has it.
 #[derive(Debug, thiserror::Error)]
@@ -21,8 +21,22 @@ pub enum Fault {
     NotAFile,
     #[error("is empty (0 bytes). Fetch it again")]
     Empty,
+    #[error("is larger than {limit} bytes, far more than such a file needs. Distrust this model")]
+    TooLarge { limit: u64 },
+    #[error("is no JSON that can be read: {detail}. Fetch it again")]
+    Json { detail: String },
+    #[error("is a PyTorch file, which cannot be read here. Choose the model's safetensors or GGUF file")]
+    PyTorch,
+    #[error("is one of {count} files that a model was split into. Join them to one file first")]
+    Split { count: u64 },
+    #[error("has neither a .gguf nor a .safetensors file. Choose the model's file or folder")]
+    NoModel,
+    #[error("has {count} model files. Choose one of them")]
+    SeveralModels { count: usize },
     #[error(transparent)]
     Gguf(gguf::Fault),
+    #[error(transparent)]
+    Safetensors(safetensors::Fault),
 }
 
 /// What a person can do about a fault.
@@ -51,9 +65,12 @@ impl Error {
     pub fn kind(&self) -> Kind {
         match &self.fault {
             Fault::Io(_) => Kind::Io,
-            Fault::NotAFile => Kind::NotAModel,
+            Fault::NotAFile | Fault::NoModel | Fault::SeveralModels { .. } => Kind::NotAModel,
+            Fault::TooLarge { .. } | Fault::Json { .. } => Kind::Damaged,
+            Fault::PyTorch | Fault::Split { .. } => Kind::Unsupported,
             Fault::Empty => Kind::Incomplete,
             Fault::Gguf(fault) => fault.kind(),
+            Fault::Safetensors(fault) => fault.kind(),
         }
     }
 }
@@ -67,5 +84,11 @@ impl From<std::io::Error> for Fault {
 impl From<gguf::Fault> for Fault {
     fn from(fault: gguf::Fault) -> Fault {
         Fault::Gguf(fault)
+    }
+}
+
+impl From<safetensors::Fault> for Fault {
+    fn from(fault: safetensors::Fault) -> Fault {
+        Fault::Safetensors(fault)
     }
 }
