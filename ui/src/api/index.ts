@@ -2,9 +2,9 @@
 
 import { tauri } from "./tauri";
 import type { Transport } from "./transport";
-import { commands } from "./types";
+import { commands } from "./bindings";
 
-export * from "./types";
+export * from "./bindings";
 export { asProblem, isProblem } from "./transport";
 export type { Transport } from "./transport";
 

@@ -2,7 +2,7 @@
 
 import { Channel, invoke } from "@tauri-apps/api/core";
 import { listen } from "@tauri-apps/api/event";
-import type { Change, Chosen } from "./types";
+import type { Change, Chosen } from "./bindings";
 import type { Transport } from "./transport";
 
 export const tauri: Transport = {

@@ -1,6 +1,6 @@
 //! The one way from the page to the back end: calls, one ordered stream of changes, and what only a window can do.
 
-import type { Change, Chosen, Problem } from "./types";
+import type { Change, Chosen, Problem } from "./bindings";
 
 export type Unsubscribe = () => void;
 

@@ -2,8 +2,9 @@
 
 import { chat } from "./chat";
 import { list } from "./list";
+import { panel } from "./panel";
 import { mends, problems } from "./problems";
 import { rail } from "./rail";
 import { shared } from "./shared";
 
-export const en = { rail, list, chat, shared, problems, mends };
+export const en = { rail, list, chat, shared, problems, mends, panel };

@@ -2,9 +2,10 @@
 
 import { chat } from "./chat";
 import { list } from "./list";
+import { panel } from "./panel";
 import { mends, problems } from "./problems";
 import { rail } from "./rail";
 import type { en } from "../en";
 import { shared } from "./shared";
 
-export const zh: typeof en = { rail, list, chat, shared, problems, mends };
+export const zh: typeof en = { rail, list, chat, shared, problems, mends, panel };
