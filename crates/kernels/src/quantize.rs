@@ -49,6 +49,8 @@ fn q8_0(values: &[f32; BLOCK], block: &mut [u8; 34]) {
     let inverse = if scale == 0.0 { 0.0 } else { 1.0 / scale };
     block[..2].copy_from_slice(&f16::from_f32(scale).to_le_bytes());
     for (out, value) in block[2..].iter_mut().zip(values) {
-        *out = (value * inverse).round() as i8 as u8;
+        let code = value * inverse;
+        // A subnormal scale has no finite inverse. It is stored as 0, and C's conversion of infinity leaves 0 on x86.
+        *out = if code.is_finite() { code.round() as i8 as u8 } else { 0 };
     }
 }
