@@ -6,7 +6,7 @@ import { commands } from "./bindings";
 
 export * from "./bindings";
 export { asProblem, isProblem } from "./transport";
-export type { Transport } from "./transport";
+export type { Shown, Transport } from "./transport";
 
 let wire: Transport = tauri;
 
@@ -20,7 +20,7 @@ export const transport: Transport = {
   subscribe: (onChanges) => wire.subscribe(onChanges),
   choose: (kind, name, extensions) => wire.choose(kind, name, extensions),
   openLink: (url) => wire.openLink(url),
-  reveal: (model) => wire.reveal(model),
+  reveal: (what) => wire.reveal(what),
   closeWindow: () => wire.closeWindow(),
   onCloseAsked: (handler) => wire.onCloseAsked(handler),
   onDropped: (handler) => wire.onDropped(handler),

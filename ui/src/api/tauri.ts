@@ -20,7 +20,7 @@ export const tauri: Transport = {
   },
   choose: (kind, name, extensions) => invoke<Chosen | null>("choose", { kind, name, extensions }),
   openLink: (url) => invoke("open_link", { url }),
-  reveal: (model) => invoke("reveal", { model }),
+  reveal: (what) => invoke("reveal", { what }),
   closeWindow: () => invoke("close_window", {}),
   onCloseAsked: (handler) => listen("huacaya://close-asked", () => handler()),
   onDropped: (handler) => listen<{ chosen: Chosen[] }>("huacaya://dropped", (event) => handler(event.payload.chosen)),

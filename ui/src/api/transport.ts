@@ -2,6 +2,9 @@
 
 import type { Change, Chosen, Problem } from "./bindings";
 
+/** What the file manager may be asked to show. */
+export type Shown = { model: number } | "home" | "models" | "log";
+
 export type Unsubscribe = () => void;
 
 /** A face's wire. The window has Tauri's; a browser will have HTTP's. */
@@ -13,8 +16,8 @@ export interface Transport {
   choose(kind: "model_file" | "model_folder" | "save", name?: string, extensions?: string[]): Promise<Chosen | null>;
   /** http and https only, and only after the page asked. */
   openLink(url: string): Promise<void>;
-  /** Shows the model's file in the file manager. */
-  reveal(model: number): Promise<void>;
+  /** Shows a file or folder of ours in the file manager. */
+  reveal(what: Shown): Promise<void>;
   closeWindow(): Promise<void>;
   /** An answer or a job runs and there is no tray: the page asks. */
   onCloseAsked(handler: () => void): Promise<Unsubscribe>;
