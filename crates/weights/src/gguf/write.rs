@@ -58,7 +58,8 @@ impl Writer {
 
     /// Bytes that the finished file will have.
     pub fn size(&self) -> u64 {
-        self.header.tensors.last().map_or(self.at, |last| last.start + last.bytes)
+        let end = self.header.tensors.last().map_or(self.at, |last| last.start + last.bytes);
+        end.next_multiple_of(self.header.alignment)
     }
 
     /// Appends bytes to the tensor `name`: the one begun, or the next of the plan when that one is whole. In as many
