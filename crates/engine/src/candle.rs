@@ -1,9 +1,14 @@
 //! The decoder over candle tensors: the reference, differentiable (training), and the way to CUDA and Metal.
 
+mod backend;
+mod cache;
 mod decoder;
 mod linear;
+mod load;
 mod ops;
 
+pub(crate) use backend::{CandleBackend, READ_CHUNK};
 pub use decoder::Decoder;
 pub use linear::{Linear, Weight};
+pub(crate) use load::{block_type, load};
 pub use ops::{Fused, Ops, Plain};

@@ -3,6 +3,9 @@
 //! Tensors have one canonical naming here, GGUF's (`token_embd.weight`, `blk.0.attn_q.weight`, …); Hugging Face folders
 //! are translated to it when they are read. [`Config::parameters`] lists every name with its shape.
 
+mod folder;
+mod gguf;
+
 use crate::rope::{RopeConfig, Scaling};
 use crate::{Error, Result};
 

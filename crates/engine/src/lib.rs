@@ -6,6 +6,7 @@
 //! The public face is four things: [`Model`], [`Engine`] with [`Request`] and [`TokenStream`], [`fit`], and
 //! [`candle::Decoder`] for training.
 
+mod backend;
 pub mod candle;
 pub mod config;
 mod context;
@@ -16,6 +17,7 @@ mod memory;
 mod model;
 pub mod rope;
 pub mod sampling;
+mod source;
 mod stream;
 pub mod template;
 pub mod text;

@@ -1,7 +1,17 @@
 //! What a model will need in memory, known from its header alone.
 
+use huacaya_kernels::Format;
+
+use crate::Result;
+use crate::candle::{READ_CHUNK, block_type};
+use crate::config::Config;
+use crate::source::Source;
+
+/// Keys and values are computed with as they are kept: in f32.
+const KV_BYTES: u64 = 4;
+
 /// Bytes on the chosen device.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Memory {
     /// Weights as they are held for computing, repacked copies included.
     pub weights: u64,
@@ -11,9 +21,20 @@ pub struct Memory {
     pub scratch: u64,
     /// The chosen context, in tokens.
     pub context: usize,
+    config: Config,
 }
 
 impl Memory {
+    pub(crate) fn of(source: &Source, config: &Config, context: usize, on_cpu: bool) -> Result<Memory> {
+        let mut weights = 0;
+        for (name, shape) in config.parameters() {
+            let format = source.view(&name, &shape)?.format;
+            let multiplied = name != "token_embd.weight" || config.tied;
+            weights += held(format, &shape, multiplied, on_cpu);
+        }
+        Ok(Memory { weights, kv_per_token: 0, scratch: 0, context, config: config.clone() }.at(context))
+    }
+
     /// Keys and values of the whole context.
     pub fn kv(&self) -> u64 {
         self.kv_per_token * self.context as u64
@@ -24,7 +45,62 @@ impl Memory {
     }
 
     /// The same model with another context.
-    pub fn at(&self, _context: usize) -> Memory {
-        unimplemented!()
+    pub fn at(&self, context: usize) -> Memory {
+        let config = &self.config;
+        let values = config.kv_values_per_token();
+        // Where angles depend on the length, keys are kept as they were before they were turned, too.
+        let kept = if config.angles_depend_on_length() { values + values / 2 } else { values };
+        let rows = READ_CHUNK.min(context);
+        let layer = rows * (4 * config.hidden + 3 * config.ffn + 2 * config.query_width());
+        let attention = 3 * rows * config.heads * context;
+        let scratch = 4 * (layer + attention + 2 * config.vocabulary) as u64;
+        Memory { kv_per_token: kept as u64 * KV_BYTES, scratch, context, ..self.clone() }
     }
+}
+
+/// Bytes that a tensor takes for computing.
+fn held(format: Format, shape: &[usize], multiplied: bool, on_cpu: bool) -> u64 {
+    let values: u64 = shape.iter().map(|&n| n as u64).product();
+    if shape.len() < 2 {
+        return values * 4;
+    }
+    match block_type(format) {
+        None if on_cpu => values * 4,
+        None => values * 2,
+        Some(_) => {
+            let stored = format.bytes_of(values).unwrap_or(values * 4);
+            let copy = if multiplied && on_cpu { repacked_bytes_per_value(format) } else { 0.0 };
+            stored + (values as f64 * copy) as u64
+        }
+    }
+}
+
+/// candle keeps a copy in the layout that its kernels want beside the blocks (`repack_x86.rs`, `repack.rs`).
+fn repacked_bytes_per_value(format: Format) -> f64 {
+    #[cfg(target_arch = "x86_64")]
+    let bytes = {
+        let avx2 = std::arch::is_x86_feature_detected!("avx2");
+        let avx512 = std::arch::is_x86_feature_detected!("avx512vnni");
+        match format {
+            // Tiles of 16 rows: the 4-bit codes and unpacked scales; with AMX (never without AVX-512) also as bytes.
+            Format::Q4_K if avx512 => 0.75 + 1.25,
+            Format::Q4_K if avx2 => 0.75,
+            Format::Q6_K if avx2 => 1.25,
+            Format::Q8_0 if avx512 => 1.0625,
+            _ => 0.0,
+        }
+    };
+    #[cfg(target_arch = "aarch64")]
+    let bytes = match format {
+        Format::Q4_0 | Format::Q4_K | Format::Q5_K | Format::Q6_K | Format::Q8_0 => {
+            format.block_bytes() as f64 / format.block_length() as f64
+        }
+        _ => 0.0,
+    };
+    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+    let bytes = {
+        let _ = format;
+        0.0
+    };
+    bytes
 }

@@ -1,13 +1,28 @@
 //! A loaded model: an immutable value.
 
+use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
+use candle_core::Device;
 use huacaya_progress::Watch;
+use huacaya_weights::Checkpoint;
 
-use crate::config::Config;
-use crate::template::{Prompt, Rendered, Template};
+use crate::backend::Backend;
+use crate::candle::{CandleBackend, Decoder, load};
+use crate::config::{Config, unusable};
+use crate::device::open_or_cpu;
+use crate::rope::Scaling;
+use crate::source::Source;
+use crate::template::{self, Prompt, Rendered, Template};
 use crate::tokenizer::Tokenizer;
 use crate::{Memory, Result};
+
+/// Chinese-LLaMA-2's rule for adaptive NTK is this factor in the general one.
+const NTK_FACTOR: f32 = 2.0;
+/// Less holds no prompt and reply.
+const CONTEXT_MIN: usize = 16;
 
 /// Whether a model answers or only continues.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,7 +36,7 @@ pub enum Kind {
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub enum Extension {
     /// The rope's base grows with the text once it is longer than what the model was made for (NTK, adaptive), unless the
-    /// model brings a scaling of its own.
+    /// model brings a scaling of its own that has to do with length.
     #[default]
     Auto,
     Off,
@@ -39,6 +54,32 @@ pub struct LoadOptions {
     /// What the person set: a built-in template's name, "none", or a Jinja template.
     pub template: Option<String>,
     pub extension: Extension,
+}
+
+impl LoadOptions {
+    /// The model's shape with the rope that the wanted context asks for, and the context.
+    fn apply(&self, config: &Config) -> Result<(Config, usize)> {
+        let context = self.context.unwrap_or(config.context).max(CONTEXT_MIN);
+        let mut config = config.clone();
+        let linear = match config.rope.scaling {
+            Scaling::Plain => Some(1.0),
+            Scaling::Linear { factor } => Some(factor),
+            _ => None,
+        };
+        match (self.extension, linear) {
+            (Extension::Auto, Some(linear)) if context > config.context => {
+                let original = config.context;
+                config.rope.scaling = Scaling::NtkAdaptive { factor: NTK_FACTOR, original, linear };
+            }
+            (Extension::Fixed(alpha), Some(linear)) => config.rope.scaling = Scaling::Ntk { alpha, linear },
+            (Extension::Fixed(_), None) => {
+                return unusable("the model has a rope scaling of its own: NTK cannot be set beside it".to_string());
+            }
+            _ => {}
+        }
+        config.validate()?;
+        Ok((config, context))
+    }
 }
 
 /// What is known from the header, without loading.
@@ -66,66 +107,182 @@ pub struct Description {
 }
 
 /// Weights, tokenizer and template, ready to answer.
-pub struct Model {}
+pub struct Model {
+    id: u64,
+    description: Description,
+    config: Config,
+    context: usize,
+    memory: Memory,
+    tokenizer: Tokenizer,
+    template: Template,
+    decoder: Arc<Decoder>,
+    device: String,
+    fell_back: Option<String>,
+    /// Who keeps sessions of this model and is to be told when it goes.
+    mourners: Mutex<BTreeMap<u64, Box<dyn Fn(u64) + Send>>>,
+}
 
 impl Model {
     /// Loads a GGUF file or a Hugging Face folder. The watch counts bytes and may stop it.
-    pub fn load(_path: &Path, _options: &LoadOptions, _watch: Watch<'_>) -> Result<Model> {
-        unimplemented!()
+    pub fn load(path: &Path, options: &LoadOptions, watch: Watch<'_>) -> Result<Model> {
+        let source = Source::open(path)?;
+        let (config, context) = options.apply(&source.config)?;
+        let (tokenizer, template) = text_side(&source, options.template.as_deref())?;
+        let description = description(&source, &tokenizer, &template);
+        let opened = open_or_cpu(options.device.as_deref());
+        let memory = Memory::of(&source, &config, context, opened.device.is_cpu())?;
+        let decoder = Arc::new(load(&source, &config, &opened.device, watch)?);
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        Ok(Model {
+            id: NEXT.fetch_add(1, Ordering::Relaxed),
+            description,
+            config,
+            context,
+            memory,
+            tokenizer,
+            template,
+            decoder,
+            device: opened.name,
+            fell_back: opened.fell_back,
+            mourners: Mutex::default(),
+        })
     }
 
     /// What loading would need, from the header alone.
-    pub fn estimate(_path: &Path, _options: &LoadOptions) -> Result<Memory> {
-        unimplemented!()
+    pub fn estimate(path: &Path, options: &LoadOptions) -> Result<Memory> {
+        let source = Source::open(path)?;
+        let (config, context) = options.apply(&source.config)?;
+        let on_cpu = matches!(open_or_cpu(options.device.as_deref()).device, Device::Cpu);
+        Memory::of(&source, &config, context, on_cpu)
     }
 
-    /// What the header says. Everything but the weights is checked.
-    pub fn describe(_path: &Path, _template: Option<&str>) -> Result<Description> {
-        unimplemented!()
+    /// What the header says. Everything but the weights is checked; `template` is what the person set.
+    pub fn describe(path: &Path, template: Option<&str>) -> Result<Description> {
+        let source = Source::open(path)?;
+        for (name, shape) in source.config.parameters() {
+            source.view(&name, &shape)?;
+        }
+        let (tokenizer, template) = text_side(&source, template)?;
+        Ok(description(&source, &tokenizer, &template))
     }
 
     pub fn description(&self) -> &Description {
-        unimplemented!()
+        &self.description
     }
 
     /// The prompt in the model's tokens.
-    pub fn render(&self, _prompt: &Prompt) -> Result<Rendered> {
-        unimplemented!()
+    pub fn render(&self, prompt: &Prompt) -> Result<Rendered> {
+        Ok(self.template.render(prompt, &self.tokenizer)?)
     }
 
     /// A text as tokens, without any control token.
-    pub fn tokenize(&self, _text: &str) -> Vec<u32> {
-        unimplemented!()
+    pub fn tokenize(&self, text: &str) -> Vec<u32> {
+        self.tokenizer.encode(text)
     }
 
     pub fn tokenizer(&self) -> &Tokenizer {
-        unimplemented!()
+        &self.tokenizer
     }
 
     pub fn template(&self) -> &Template {
-        unimplemented!()
+        &self.template
     }
 
     pub fn config(&self) -> &Config {
-        unimplemented!()
+        &self.config
     }
 
     /// Positions that a text may have, prompt and reply together.
     pub fn context(&self) -> usize {
-        unimplemented!()
+        self.context
     }
 
-    pub fn memory(&self) -> Memory {
-        unimplemented!()
+    pub fn memory(&self) -> &Memory {
+        &self.memory
     }
 
-    /// "CPU", "CUDA: …", "Metal".
+    /// "CPU", "CUDA 0", "Metal".
     pub fn device(&self) -> &str {
-        unimplemented!()
+        &self.device
     }
 
     /// Why it is not on the device that was asked for.
     pub fn fell_back(&self) -> Option<&str> {
-        unimplemented!()
+        self.fell_back.as_deref()
     }
+
+    /// Unlike any other model's of this process, a reloaded one's too.
+    pub(crate) fn id(&self) -> u64 {
+        self.id
+    }
+
+    pub(crate) fn backend(&self) -> Box<dyn Backend> {
+        Box::new(CandleBackend::new(self.decoder.clone(), self.context))
+    }
+
+    /// Calls `tell` when the model goes; once for each `who`.
+    pub(crate) fn on_drop(&self, who: u64, tell: impl Fn(u64) + Send + 'static) {
+        self.mourners.lock().unwrap_or_else(PoisonError::into_inner).entry(who).or_insert_with(|| Box::new(tell));
+    }
+}
+
+impl Drop for Model {
+    fn drop(&mut self) {
+        let mourners = std::mem::take(self.mourners.get_mut().unwrap_or_else(PoisonError::into_inner));
+        mourners.values().for_each(|tell| tell(self.id));
+    }
+}
+
+fn text_side(source: &Source, set: Option<&str>) -> Result<(Tokenizer, Template)> {
+    let tokenizer = source.tokenizer()?;
+    let (pieces, rows) = (tokenizer.vocabulary_size(), source.config.vocabulary);
+    // Some models have more rows than pieces, for the sake of round numbers.
+    if pieces > rows {
+        return unusable(format!("the tokenizer has {pieces} pieces, the embedding only {rows} rows"));
+    }
+    let template = Template::choose(&source.hints(set), &tokenizer)?;
+    Ok((tokenizer, template))
+}
+
+fn description(source: &Source, tokenizer: &Tokenizer, template: &Template) -> Description {
+    let is_base = template.source() == template::Source::None;
+    Description {
+        name: source.name(),
+        kind: if is_base { Kind::Base } else { Kind::Chat },
+        architecture: source.config.architecture.name().to_string(),
+        quantization: quantization(source),
+        file_bytes: source.checkpoint.size(),
+        parameter_count: source.config.parameter_count(),
+        context_tokens: source.config.context,
+        template: if is_base { String::new() } else { template.name().to_string() },
+        template_source: template.source().name(),
+        thinks: template.thinks(),
+        warnings: tokenizer.warnings().iter().chain(template.warnings()).cloned().collect(),
+    }
+}
+
+/// The name of a mix as llama.cpp numbers it in `general.file_type`, or the format that most values have.
+fn quantization(source: &Source) -> String {
+    let mut values = BTreeMap::new();
+    for (name, shape) in source.config.parameters() {
+        if let Ok(view) = source.view(&name, &shape) {
+            *values.entry(view.format).or_insert(0usize) += shape.iter().product::<usize>();
+        }
+    }
+    let most =
+        values.iter().max_by_key(|(_, count)| **count).map_or_else(String::new, |(format, _)| format.to_string());
+    let Checkpoint::Gguf(file) = &source.checkpoint else { return most };
+    let mix = match file.metadata().find::<u32>("general.file_type").ok().flatten() {
+        Some(10) => "Q2_K",
+        Some(11) => "Q3_K_S",
+        Some(12) => "Q3_K_M",
+        Some(13) => "Q3_K_L",
+        Some(14) => "Q4_K_S",
+        Some(15) => "Q4_K_M",
+        Some(16) => "Q5_K_S",
+        Some(17) => "Q5_K_M",
+        _ => return most,
+    };
+    // A file that was converted again often keeps its old number: it must at least fit what is stored.
+    if most.starts_with(&mix[..2]) || mix == "Q2_K" { mix.to_string() } else { most }
 }

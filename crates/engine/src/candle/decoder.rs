@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use candle_core::{Device, Tensor};
 
+use super::cache::Angles;
 use super::linear::{Linear, Weight};
 use super::ops::{Ops, Plain};
-use crate::config::Config;
+use crate::config::{Config, unusable};
 use crate::rope::{self, Rope};
 use crate::{Error, Result};
 
@@ -18,7 +19,7 @@ pub struct Decoder {
     ops: Arc<dyn Ops>,
     device: Device,
     /// (vocabulary, hidden)
-    embedding: Tensor,
+    embedding: Weight,
     layers: Vec<Layer>,
     /// (hidden)
     norm: Tensor,
@@ -64,14 +65,18 @@ impl Decoder {
     }
 
     /// Asks `weight` for every tensor once.
-    fn build(config: &Config, ops: Arc<dyn Ops>, weight: impl Fn(&str) -> Result<Weight>) -> Result<Decoder> {
+    pub(super) fn build(
+        config: &Config,
+        ops: Arc<dyn Ops>,
+        weight: impl Fn(&str) -> Result<Weight>,
+    ) -> Result<Decoder> {
         let tensor = |name: &str| -> Result<Tensor> {
             match weight(name)? {
                 Weight::Dense(tensor) => Ok(tensor),
-                Weight::Quantized(blocks) => Ok(blocks.dequantize_f16()?.to_dtype(candle_core::DType::F32)?),
+                Weight::Quantized(_) => unusable(format!("`{name}` is quantized")),
             }
         };
-        let embedding = tensor("token_embd.weight")?;
+        let embedding = weight("token_embd.weight")?;
         let layers = (0..config.layers).map(|layer| -> Result<Layer> {
             let named = |name: &str| format!("blk.{layer}.{name}");
             let linear = |name: &str, bias: bool| -> Result<Linear> {
@@ -96,14 +101,15 @@ impl Decoder {
             })
         });
         let layers = layers.collect::<Result<_>>()?;
-        let output = if config.tied { Weight::Dense(embedding.clone()) } else { weight("output.weight")? };
+        let output = if config.tied { embedding.clone() } else { weight("output.weight")? };
+        let norm = tensor("output_norm.weight")?;
         Ok(Decoder {
             config: config.clone(),
             ops,
-            device: embedding.device().clone(),
+            device: norm.device().clone(),
             embedding,
             layers,
-            norm: tensor("output_norm.weight")?,
+            norm,
             output: Linear { weight: output, bias: None },
         })
     }
@@ -123,16 +129,21 @@ impl Decoder {
     /// (batch, length) of `u32` -> (batch, length, hidden)
     pub fn hidden(&self, tokens: &Tensor) -> Result<Tensor> {
         let (batch, length) = tokens.dims2()?;
-        let (cos, sin) = self.angles(0, length, rope::span(&self.config.rope, length))?;
+        let config = &self.config;
+        let angles = self.angles(0, length, rope::span(&config.rope, length))?;
+        let turned = |x: &Tensor| self.ops.rotate(x, &angles.cos, &angles.sin, config.rope.pairs);
+        let heads_first = |x: &Tensor, heads: usize| -> Result<Tensor> {
+            Ok(x.reshape((batch, length, heads, config.head_size))?.transpose(1, 2)?.contiguous()?)
+        };
         let mut x = self.embed(&tokens.flatten_all()?)?; // (batch * length, hidden)
-        for layer in &self.layers {
-            x = layer.forward(self, &x, batch, |q, k, v| {
-                let pairs = self.config.rope.pairs;
-                let (q, k) = (self.ops.rotate(q, &cos, &sin, pairs)?, self.ops.rotate(k, &cos, &sin, pairs)?);
-                self.ops.attention(&q, &k, v)
+        for layer in 0..config.layers {
+            x = self.layer(layer, &x, |q, k, v| {
+                let (q, k) = (heads_first(q, config.heads)?, heads_first(k, config.kv_heads)?);
+                let mixed = self.ops.attention(&turned(&q)?, &turned(&k)?, &heads_first(v, config.kv_heads)?)?;
+                Ok(mixed.transpose(1, 2)?.reshape((batch * length, config.query_width()))?)
             })?;
         }
-        Ok(self.ops.norm(&x, &self.norm, self.config.norm_eps)?.reshape((batch, length, self.config.hidden))?)
+        Ok(self.final_norm(&x)?.reshape((batch, length, config.hidden))?)
     }
 
     /// The output layer alone. (rows, hidden) -> (rows, vocabulary)
@@ -148,48 +159,56 @@ impl Decoder {
         }
     }
 
-    /// (rows) -> (rows, hidden)
-    fn embed(&self, tokens: &Tensor) -> Result<Tensor> {
-        Ok(self.embedding.index_select(tokens, 0)?)
+    pub(super) fn ops(&self) -> &dyn Ops {
+        self.ops.as_ref()
     }
 
-    /// Cosines and sines for `length` positions from `first` on, each (length, rotated / 2).
-    fn angles(&self, first: usize, length: usize, span: usize) -> Result<(Tensor, Tensor)> {
+    pub(super) fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// (rows) -> (rows, hidden)
+    pub(super) fn embed(&self, tokens: &Tensor) -> Result<Tensor> {
+        self.embedding.rows(tokens)
+    }
+
+    /// (rows, hidden) -> the same
+    pub(super) fn final_norm(&self, x: &Tensor) -> Result<Tensor> {
+        self.ops.norm(x, &self.norm, self.config.norm_eps)
+    }
+
+    /// The angles of `length` positions from `first` on.
+    pub(super) fn angles(&self, first: usize, length: usize, span: usize) -> Result<Angles> {
         let (cos, sin) = Rope::new(&self.config.rope, span).angles(first, length);
         let shape = (length, self.config.rope.rotated / 2);
-        Ok((Tensor::from_vec(cos, shape, &self.device)?, Tensor::from_vec(sin, shape, &self.device)?))
+        let tensor = |values: Vec<f32>| Tensor::from_vec(values, shape, &self.device);
+        Ok(Angles { cos: tensor(cos)?, sin: tensor(sin)? })
     }
-}
 
-impl Layer {
-    /// One layer over `batch` texts of equal length. `attend` gets query, key and value before rotation, each
-    /// (batch, heads, length, head_size), and answers the mixed values. (batch * length, hidden) -> the same
-    fn forward(
+    /// One layer over any rows. `attend` gets queries, keys and values before they are turned, each
+    /// (rows, heads, head_size), and answers the mixed values, (rows, heads * head_size). (rows, hidden) -> the same
+    pub(super) fn layer(
         &self,
-        decoder: &Decoder,
+        number: usize,
         x: &Tensor,
-        batch: usize,
         attend: impl Fn(&Tensor, &Tensor, &Tensor) -> Result<Tensor>,
     ) -> Result<Tensor> {
-        let (config, ops) = (&decoder.config, decoder.ops.as_ref());
+        let (config, ops, layer) = (&self.config, self.ops.as_ref(), &self.layers[number]);
         let rows = x.dim(0)?;
-        let heads = |x: Tensor, heads: usize| -> Result<Tensor> {
-            Ok(x.reshape((batch, rows / batch, heads, config.head_size))?.transpose(1, 2)?.contiguous()?)
-        };
-        let normed = ops.norm(x, &self.attention_norm, config.norm_eps)?;
-        let mut q = heads(self.query.forward(ops, &normed)?, config.heads)?;
-        let mut k = heads(self.key.forward(ops, &normed)?, config.kv_heads)?;
-        let v = heads(self.value.forward(ops, &normed)?, config.kv_heads)?;
-        if let Some((query, key)) = &self.head_norms {
+        let heads = |x: Tensor, heads: usize| x.reshape((rows, heads, config.head_size));
+        let normed = ops.norm(x, &layer.attention_norm, config.norm_eps)?;
+        let mut q = heads(layer.query.forward(ops, &normed)?, config.heads)?;
+        let mut k = heads(layer.key.forward(ops, &normed)?, config.kv_heads)?;
+        let v = heads(layer.value.forward(ops, &normed)?, config.kv_heads)?;
+        if let Some((query, key)) = &layer.head_norms {
             q = ops.norm(&q, query, config.norm_eps)?;
             k = ops.norm(&k, key, config.norm_eps)?;
         }
-        let mixed = attend(&q, &k, &v)?.transpose(1, 2)?.reshape((rows, config.query_width()))?;
-        let x = (x + self.attention_output.forward(ops, &mixed)?)?;
+        let x = (x + layer.attention_output.forward(ops, &attend(&q, &k, &v)?)?)?;
 
-        let normed = ops.norm(&x, &self.ffn_norm, config.norm_eps)?;
-        let gated = ops.gated(&self.gate.forward(ops, &normed)?, &self.up.forward(ops, &normed)?)?;
-        Ok((&x + self.down.forward(ops, &gated)?)?)
+        let normed = ops.norm(&x, &layer.ffn_norm, config.norm_eps)?;
+        let gated = ops.gated(&layer.gate.forward(ops, &normed)?, &layer.up.forward(ops, &normed)?)?;
+        Ok((&x + layer.down.forward(ops, &gated)?)?)
     }
 }
 

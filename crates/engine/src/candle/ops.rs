@@ -119,7 +119,7 @@ fn attention(q: &Tensor, k: &Tensor, v: &Tensor, softmax: impl Fn(&Tensor) -> Re
             ))?
         }
     };
-    let mixed = softmax(&scores)?.matmul(&v.contiguous()?)?; // (batch, kv_heads, group * length, head_size)
+    let mixed = softmax(&scores)?.matmul(v)?; // (batch, kv_heads, group * length, head_size)
     Ok(mixed.reshape((batch, heads, length, head_size))?)
 }
 

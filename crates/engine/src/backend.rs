@@ -1,0 +1,43 @@
+//! What a session needs of whatever computes: sequences that grow by steps. CPU and graphics cards are the same to it.
+
+use std::ops::Range;
+
+use crate::Result;
+
+/// A sequence whose keys and values a back end holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct SequenceId(pub u64);
+
+/// New tokens of one sequence.
+pub(crate) struct Run {
+    pub sequence: SequenceId,
+    /// Position of the first of them: the sequence's length so far.
+    pub first: usize,
+    pub tokens: Vec<u32>,
+    /// Which of them are to have logits.
+    pub wanted: Range<usize>,
+    /// The length that the text will grow to at least while it is read: adaptive angles are made for it.
+    pub span: usize,
+}
+
+/// Runs that are computed together.
+pub(crate) struct Batch {
+    pub runs: Vec<Run>,
+}
+
+/// A row of the vocabulary's length for each wanted token, in order.
+pub(crate) type Logits = Vec<Vec<f32>>;
+
+/// Answers "stop now?", often.
+pub(crate) type Stop<'a> = &'a dyn Fn() -> bool;
+
+pub(crate) trait Backend: Send {
+    /// A new, empty sequence.
+    fn create(&mut self) -> Result<SequenceId>;
+    /// Appends the batch's tokens and answers the wanted logits. An error leaves all lengths as they were.
+    fn step(&mut self, batch: &Batch, stop: Stop) -> Result<Logits>;
+    /// A copy of the first `length` positions.
+    fn fork(&mut self, from: SequenceId, length: usize) -> Result<SequenceId>;
+    fn truncate(&mut self, id: SequenceId, length: usize);
+    fn release(&mut self, id: SequenceId);
+}
