@@ -2,9 +2,10 @@
 
 import { chat } from "./chat";
 import { list } from "./list";
+import { models } from "./models";
 import { panel } from "./panel";
 import { mends, problems } from "./problems";
 import { rail } from "./rail";
 import { shared } from "./shared";
 
-export const en = { rail, list, chat, shared, problems, mends, panel };
+export const en = { rail, list, chat, shared, problems, mends, panel, models };

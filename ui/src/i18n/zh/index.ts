@@ -2,10 +2,11 @@
 
 import { chat } from "./chat";
 import { list } from "./list";
+import { models } from "./models";
 import { panel } from "./panel";
 import { mends, problems } from "./problems";
 import { rail } from "./rail";
 import type { en } from "../en";
 import { shared } from "./shared";
 
-export const zh: typeof en = { rail, list, chat, shared, problems, mends, panel };
+export const zh: typeof en = { rail, list, chat, shared, problems, mends, panel, models };
