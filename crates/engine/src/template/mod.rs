@@ -59,6 +59,8 @@ pub struct Rendered {
     pub marks: Option<Marks>,
     /// The prompt ends inside an open thought.
     pub in_thought: bool,
+    /// The thought (where `in_thought`) or else the answer began in the prompt: the reply goes on.
+    pub reply_began: bool,
 }
 
 #[derive(Debug, thiserror::Error)]
