@@ -3,7 +3,6 @@
 //! A message's words stand apart from its row, so that a growing answer wakes its own bubble and nothing else.
 
 import { SvelteMap } from "svelte/reactivity";
-import { transport } from "$api";
 import type { Body, Change, Chat, ChatId, Draft, Folder, Job, JsonValue, Message, MessageId, Model, Persona, Setting, Snapshot } from "$api";
 
 export type Heading = Omit<Message, "body">;
@@ -161,8 +160,3 @@ function replace<K, V>(map: SvelteMap<K, V>, rows: V[], key: (row: V) => K) {
 }
 
 export const mirror = new Mirror();
-
-/** Starts the stream. The first batch holds the snapshot. */
-export function follow() {
-  return transport.subscribe((changes) => mirror.apply(changes));
-}

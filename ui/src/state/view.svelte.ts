@@ -19,6 +19,12 @@ class View {
   model = $state<ModelId | null>(null);
   /** What the list is searched for; empty: the list itself is shown. */
   search = $state("");
+  /** The message that is being edited in its place. */
+  editing = $state<MessageId | null>(null);
+  /** The answer that is to be made again in another way, and what the dialog begins with. */
+  again = $state<{ message: MessageId; focus: "model" | "begin" } | null>(null);
+  /** What stands in the composer, for the prompt inspector. */
+  draft = $state("");
   /** A message to bring into view (from a search result). */
   reveal = $state<MessageId | null>(null);
   /** The link that the person is asked about. */
@@ -46,6 +52,8 @@ class View {
     this.reveal = message;
     this.drawer = false;
     this.finding = false;
+    this.editing = null;
+    this.again = null;
   }
 }
 

@@ -3,7 +3,7 @@
 //! A dollar opens a formula only before a non-space and closes it only after one and not before a digit, so that
 //! "$5 and $10" stays money (pandoc's rule).
 
-import type MarkdownIt from "markdown-it";
+import type { MarkdownIt } from "markdown-it";
 
 /** Longer formulas are shown as their source: a model may write without end, and KaTeX's time grows with the length. */
 export const FORMULA_CHARS_MAX = 2_000;
