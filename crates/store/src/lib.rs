@@ -3,6 +3,7 @@
 //! Rows are the domain's nouns and the wire types: what a face shows is one of these, as JSON. One table is one file.
 
 pub mod answer;
+mod backup;
 pub mod bulk;
 pub mod change;
 pub mod chat;
@@ -10,22 +11,27 @@ pub mod draft;
 pub mod error;
 pub mod feed;
 pub mod folder;
+mod grams;
 pub mod ids;
 pub mod job;
 pub mod message;
+mod migrate;
 pub mod model;
+mod owner;
 pub mod parameters;
 pub mod persona;
 pub mod problem;
+mod recovery;
 pub mod search;
 pub mod setting;
+mod sql;
 pub mod store;
 pub mod tree;
 
 pub use answer::{Begun, Ending, NewAnswer};
 pub use bulk::WholeChat;
 pub use change::{Change, Key, Snapshot};
-pub use chat::{Chat, ChatKind, NewChat};
+pub use chat::{Chat, ChatKind, NewChat, heading_of};
 pub use draft::Draft;
 pub use error::{Error, Result};
 pub use feed::Subscription;
@@ -39,6 +45,7 @@ pub use persona::{Example, Persona};
 pub use problem::Problem;
 pub use search::{Found, SnippetPart};
 pub use setting::Setting;
+pub use sql::ROW_DAMAGED;
 pub use store::{Opened, Repair, Store};
 
 /// Milliseconds since 1970-01-01 UTC.
