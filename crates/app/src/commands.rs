@@ -34,7 +34,6 @@ macro_rules! commands {
         /// The names of all commands.
         pub const NAMES: &[&str] = &[$(stringify!($name)),+];
 
-        #[cfg(any())]
         impl App {
             /// Runs the command of this name.
             pub async fn call(&self, name: &str, arguments: Value) -> Result<Value> {
@@ -153,7 +152,7 @@ commands! {
     /// The prompt as the model would see it, token by token.
     inspect_prompt(chat: Option<ChatId>, text: String) -> Inspection = |app| app.inspect_prompt(chat, text);
     /// Finds chats and messages by their words.
-    search(text: String, limit: u32) -> Vec<Found> = |app| app.search(text, limit);
+    search(text: String, limit: u32) -> Vec<Found> = |app| app.search(&text, limit);
 
     // Personas
 

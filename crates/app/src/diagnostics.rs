@@ -1,7 +1,18 @@
 //! What to copy into a report.
 
+use std::fmt::Write;
+
 use serde::Serialize;
+use sysinfo::{CpuRefreshKind, MemoryRefreshKind, RefreshKind, System};
 use ts_rs::TS;
+
+use crate::{
+    App, VERSION,
+    devices::{self, Device},
+    error::Result,
+    log,
+    places::Places,
+};
 
 /// No message text, no secrets.
 #[derive(Clone, Debug, PartialEq, Serialize, TS)]
@@ -12,7 +23,7 @@ pub struct Diagnostics {
     pub cores: u32,
     pub memory_bytes: u64,
     pub memory_free_bytes: u64,
-    pub devices: Vec<crate::devices::Device>,
+    pub devices: Vec<Device>,
     /// The data folder.
     pub home: String,
     pub models: String,
@@ -21,4 +32,55 @@ pub struct Diagnostics {
     pub log_tail: String,
     /// All of it, to copy.
     pub text: String,
+}
+
+impl App {
+    pub(crate) async fn diagnostics(&self) -> Result<Diagnostics> {
+        let places = self.inner.places.clone();
+        crate::blocking(move || Ok(gather(&places))).await
+    }
+}
+
+fn gather(places: &Places) -> Diagnostics {
+    let kinds = RefreshKind::nothing().with_cpu(CpuRefreshKind::nothing()).with_memory(MemoryRefreshKind::everything());
+    // What the system does not tell is left out of the report.
+    let machine = System::new_with_specifics(kinds).ok();
+    let cpus = machine.as_ref().map(|machine| machine.cpus()).unwrap_or_default();
+    let mut found = Diagnostics {
+        version: VERSION.to_string(),
+        system: System::long_os_version().unwrap_or_else(|_| std::env::consts::OS.to_string()),
+        processor: cpus.first().map(|cpu| cpu.brand().trim().to_string()).unwrap_or_default(),
+        cores: cpus.len() as u32,
+        memory_bytes: machine.as_ref().map_or(0, System::total_memory),
+        memory_free_bytes: machine.as_ref().map_or(0, System::available_memory),
+        devices: devices::all(),
+        home: places.home().display().to_string(),
+        models: places.models().display().to_string(),
+        log: log::path(&places.logs()).display().to_string(),
+        log_tail: log::tail(&places.logs()),
+        text: String::new(),
+    };
+    found.text = report(&found);
+    found
+}
+
+fn report(found: &Diagnostics) -> String {
+    let gib = |bytes: u64| bytes as f64 / f64::from(1 << 30);
+    let mut text = format!(
+        "Huacaya {} ({})\n{}\n{}, {} cores\nmemory: {:.1} GiB, {:.1} free\n",
+        found.version,
+        std::env::consts::ARCH,
+        found.system,
+        found.processor,
+        found.cores,
+        gib(found.memory_bytes),
+        gib(found.memory_free_bytes),
+    );
+    for device in &found.devices {
+        let state = if device.available { "available" } else { device.reason.as_deref().unwrap_or("not available") };
+        // Writing into a string cannot fail.
+        let _ = writeln!(text, "{} ({}): {state}", device.id, device.name);
+    }
+    let _ = write!(text, "data: {}\nmodels: {}\nlog: {}\n\n{}", found.home, found.models, found.log, found.log_tail);
+    text
 }

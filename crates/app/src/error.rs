@@ -3,9 +3,10 @@
 //! The faces hold a sentence and a mend for every code in both languages. What `app` calls speaks in errors of its own;
 //! the mappings stand here, in one place.
 
-use std::{collections::BTreeMap, fmt};
+use std::{collections::BTreeMap, fmt, path::Path};
 
-use huacaya_store::Problem;
+use huacaya_store::{Key, Problem};
+use serde::{Serialize, Serializer};
 
 macro_rules! codes {
     ($($(#[doc = $doc:literal])+ $name:ident = $text:literal { $($value:ident),* })+) => {
@@ -42,6 +43,8 @@ codes! {
     WrongArguments = "wrong_arguments" { command, reason }
     /// The row is gone: deleted, or never there.
     Gone = "gone" { table, id }
+    /// The row cannot be used in this way.
+    Unfit = "unfit" { reason }
     /// There is no model to answer with.
     NoModel = "no_model" {}
     /// The model's file is not where it was.
@@ -52,12 +55,8 @@ codes! {
     ModelUnsupported = "model_unsupported" { model, architecture }
     /// The model does not fit into the free memory. Sizes in bytes.
     MemoryShort = "memory_short" { model, needed, free }
-    /// The model could not be brought into memory.
-    LoadFailed = "load_failed" { model, reason }
-    /// The device in the settings cannot be used.
-    DeviceUnavailable = "device_unavailable" { device, reason }
     /// The template failed on this conversation.
-    TemplateFailed = "template_failed" { template, reason }
+    TemplateFailed = "template_failed" { model, reason }
     /// There is no template of this name.
     TemplateUnknown = "template_unknown" { template }
     /// A base model continues text and has no template: it cannot chat.
@@ -92,8 +91,8 @@ codes! {
     FileUnreadable = "file_unreadable" { path, reason }
     /// A file could not be written.
     FileUnwritable = "file_unwritable" { path, reason }
-    /// The disk has no room for it. In bytes.
-    DiskFull = "disk_full" { path, needed, free }
+    /// The disk has no room for it.
+    DiskFull = "disk_full" { path }
     /// There is a model of this name in the models folder already.
     FileExists = "file_exists" { path }
     /// The file that was to be imported is not of a kind that is known, or is damaged.
@@ -116,6 +115,10 @@ codes! {
     DatabaseFailed = "database_failed" { reason }
     /// The data folder cannot be used.
     PlaceUnusable = "place_unusable" { path, reason }
+    /// Only addresses of the web are opened.
+    LinkRefused = "link_refused" { address }
+    /// The system could not do something for us (open the file manager, a dialog).
+    SystemFailed = "system_failed" { attempt, reason }
     /// A fault of the program.
     Internal = "internal" { reason }
 }
@@ -156,5 +159,127 @@ impl Error {
     pub fn problem(&self) -> Problem {
         let values = self.values.iter().map(|(name, value)| ((*name).to_string(), value.clone())).collect();
         Problem { code: self.code.as_str().to_string(), values, detail: self.detail.clone() }
+    }
+}
+
+impl Error {
+    /// The person stopped it.
+    pub fn stopped() -> Error {
+        Error::new(Code::Stopped, "stopped")
+    }
+
+    /// The program is being closed.
+    pub fn closing() -> Error {
+        Error::new(Code::Closing, "the program is being closed")
+    }
+
+    /// A fault of the program.
+    pub fn internal(reason: impl fmt::Display) -> Error {
+        Error::new(Code::Internal, format!("a fault of the program: {reason}")).with("reason", reason)
+    }
+
+    /// An address that is not one of the web.
+    pub fn link_refused(address: &str) -> Error {
+        Error::new(Code::LinkRefused, format!("{address}: only http and https addresses are opened"))
+            .with("address", address)
+    }
+
+    /// The system could not do something for us.
+    pub fn system(attempt: &str, reason: &dyn fmt::Display) -> Error {
+        Error::new(Code::SystemFailed, format!("the system could not {attempt}: {reason}"))
+            .with("attempt", attempt)
+            .with("reason", reason)
+    }
+
+    pub(crate) fn unreadable(path: &Path, error: &std::io::Error) -> Error {
+        let path = path.display();
+        Error::new(Code::FileUnreadable, format!("{path}: cannot be read: {error}"))
+            .with("path", path)
+            .with("reason", error)
+    }
+
+    pub(crate) fn unwritable(path: &Path, error: &std::io::Error) -> Error {
+        let path = path.display();
+        if error.kind() == std::io::ErrorKind::StorageFull {
+            return Error::new(Code::DiskFull, format!("{path}: the disk is full")).with("path", path);
+        }
+        Error::new(Code::FileUnwritable, format!("{path}: cannot be written: {error}"))
+            .with("path", path)
+            .with("reason", error)
+    }
+
+    /// What the engine could not do with this model.
+    pub(crate) fn of_model(model: &str, error: huacaya_engine::Error) -> Error {
+        use huacaya_engine::{Error as Engine, template};
+        let detail = format!("{model}: {error}");
+        let reason = error.to_string();
+        match error {
+            Engine::Architecture { architecture } => {
+                Error::new(Code::ModelUnsupported, detail).with("model", model).with("architecture", architecture)
+            }
+            Engine::Weights(_)
+            | Engine::Config { .. }
+            | Engine::TensorMissing { .. }
+            | Engine::TensorShape { .. }
+            | Engine::Tokenizer(_) => Error::new(Code::ModelBroken, detail).with("model", model).with("reason", reason),
+            Engine::Io { ref path, ref source } => Error::unreadable(path, source),
+            Engine::Template(template::Error::NoTemplate) => Error::new(Code::ModelIsBase, detail).with("model", model),
+            Engine::Template(template::Error::Unknown(template)) => {
+                Error::new(Code::TemplateUnknown, detail).with("template", template)
+            }
+            Engine::Template(_) => Error::new(Code::TemplateFailed, detail).with("model", model).with("reason", reason),
+            Engine::PromptTooLong { over, context } => {
+                Error::new(Code::PromptTooLong, detail).with("over", over).with("context", context)
+            }
+            Engine::PromptEmpty => Error::new(Code::MessageEmpty, detail),
+            Engine::Stopped => Error::stopped(),
+            Engine::ShutDown => Error::closing(),
+            Engine::Sampling(_) | Engine::TokenUnknown { .. } | Engine::Compute(_) | Engine::Panicked { .. } => {
+                Error::new(Code::EngineFailed, detail).with("reason", reason)
+            }
+        }
+    }
+}
+
+impl From<huacaya_store::Error> for Error {
+    fn from(error: huacaya_store::Error) -> Error {
+        use huacaya_store::Error as Store;
+        let detail = error.to_string();
+        let full = error.is_full();
+        match error {
+            Store::Io { path, source, .. } if !full => Error::new(Code::PlaceUnusable, detail)
+                .with("path", path.display())
+                .with("reason", source),
+            Store::Io { path, .. } => Error::new(Code::DiskFull, detail).with("path", path.display()),
+            Store::Sql { .. } if full => Error::new(Code::DiskFull, detail).with("path", "the data folder"),
+            Store::Sql { source, .. } => Error::new(Code::DatabaseFailed, detail).with("reason", source),
+            Store::Newer { path, .. } => Error::new(Code::DatabaseNewer, detail).with("path", path.display()),
+            Store::Foreign { .. } | Store::DamagedInUse { .. } => {
+                Error::new(Code::DatabaseFailed, detail.clone()).with("reason", detail)
+            }
+            Store::Missing(key) => {
+                let (table, id) = table_and_id(&key);
+                Error::new(Code::Gone, detail).with("table", table).with("id", id)
+            }
+            Store::Unfit { why, .. } => Error::new(Code::Unfit, detail).with("reason", why),
+        }
+    }
+}
+
+fn table_and_id(key: &Key) -> (&'static str, i64) {
+    match key {
+        Key::Chat(id) => ("chat", id.0),
+        Key::Folder(id) => ("folder", id.0),
+        Key::Persona(id) => ("persona", id.0),
+        Key::Model(id) => ("model", id.0),
+        Key::Job(id) => ("job", id.0),
+        Key::Message(id) => ("message", id.0),
+        Key::Draft(chat) => ("draft", chat.map_or(0, |id| id.0)),
+    }
+}
+
+impl Serialize for Error {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        self.problem().serialize(serializer)
     }
 }

@@ -1,5 +1,11 @@
 //! The use cases: everything a face can do, jobs included. Re-exports what faces need of the crates below.
+//!
+//! In reading order: where data lives (`places`, `log`), the program as one value (`app`), what faces may ask for
+//! (`commands`, `bindings`, `error`), then one noun a file.
 
+mod answer;
+mod app;
+mod attachments;
 pub mod bindings;
 pub mod chats;
 pub mod chosen;
@@ -9,17 +15,40 @@ pub mod devices;
 pub mod diagnostics;
 pub mod error;
 pub mod exchange;
+mod import;
 pub mod inspector;
 pub mod jobs;
+pub mod loading;
+pub mod log;
 pub mod models;
 pub mod pages;
 pub mod parameters;
 pub mod personas;
+pub mod places;
+mod prompt;
+pub mod settings;
 pub mod talking;
+mod transfer;
 
-pub use chosen::{Chosen, Purpose};
+pub use app::{App, Changes};
+pub use chosen::{Chosen, Purpose, Shown};
 pub use error::{Code, Error, Result};
+pub use huacaya_engine as engine;
+pub use huacaya_progress as progress;
+pub use huacaya_store as rows;
+pub use huacaya_store::{Change, Problem};
+pub use places::Places;
 
-/// The program behind every face. Cheap to clone.
-#[derive(Clone)]
-pub struct App {}
+/// The program's version, as answers and reports name it.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// Runs work that may block, off the threads that must not.
+pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(Error::internal(error)))
+}
+
+/// Milliseconds since 1970-01-01 UTC.
+pub(crate) fn now_ms() -> huacaya_store::Time {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    now.map_or(0, |since| since.as_millis() as huacaya_store::Time)
+}

@@ -1,12 +1,194 @@
 //! The layers of parameters and their merge: program < model < person < persona < chat.
 
+use huacaya_engine::sampling::Sampling;
 use huacaya_store::Parameters;
 use serde::Serialize;
 use ts_rs::TS;
+
+use crate::{
+    App,
+    error::{Code, Error, Result},
+};
+
+/// The system prompt where neither chat, persona nor person says otherwise: the family's own, in both languages.
+pub const SYSTEM_PROMPT: &str = "You are a helpful assistant. 你是一个乐于助人的助手。";
 
 /// What holds where no layer says otherwise.
 #[derive(Clone, Debug, PartialEq, Serialize, TS)]
 pub struct Defaults {
     pub parameters: Parameters,
     pub system_prompt: String,
+}
+
+/// The program's own values: those of the original Chinese-Alpaca-2 tools, everything else switched off.
+pub fn program() -> Parameters {
+    Parameters {
+        temperature: Some(0.2),
+        top_k: Some(40),
+        top_p: Some(0.9),
+        min_p: Some(0.0),
+        repetition_penalty: Some(1.1),
+        penalty_window: Some(64),
+        frequency_penalty: Some(0.0),
+        presence_penalty: Some(0.0),
+        dry_multiplier: Some(0.0),
+        dry_base: Some(1.75),
+        dry_allowed_length: Some(2),
+        xtc_probability: Some(0.0),
+        xtc_threshold: Some(0.1),
+        logit_bias: Some(Vec::new()),
+        seed: None,
+        tokens_max: Some(512),
+        stop: Some(Vec::new()),
+        guidance: Some(1.0),
+        negative_prompt: Some(String::new()),
+        context: None,
+        thinking: None,
+    }
+}
+
+/// What the bundled demo model is best run with: it counts and makes lists, which a penalty on repetition would spoil.
+pub fn demo() -> Parameters {
+    Parameters { repetition_penalty: Some(1.0), tokens_max: Some(400), ..Parameters::default() }
+}
+
+/// The values of `over`, and where it has none those of `under`.
+pub fn merge(under: Parameters, over: &Parameters) -> Parameters {
+    macro_rules! layered {
+        ($($field:ident),*) => { Parameters { $($field: over.$field.clone().or(under.$field)),* } };
+    }
+    layered!(
+        temperature,
+        top_k,
+        top_p,
+        min_p,
+        repetition_penalty,
+        penalty_window,
+        frequency_penalty,
+        presence_penalty,
+        dry_multiplier,
+        dry_base,
+        dry_allowed_length,
+        xtc_probability,
+        xtc_threshold,
+        logit_bias,
+        seed,
+        tokens_max,
+        stop,
+        guidance,
+        negative_prompt,
+        context,
+        thinking
+    )
+}
+
+/// The most tokens that one answer may have: a whole book; beyond it a slip of the finger.
+const TOKENS_MAX: f64 = 131_072.0;
+/// Longer contexts than any model of the family was made for.
+const CONTEXT_MAX: f64 = 1_048_576.0;
+/// The window of the penalties is looked through for every token.
+const WINDOW_MAX: f64 = 8_192.0;
+/// Each is looked for in every piece of text.
+const STOPS_MAX: usize = 32;
+/// A bias for each token of a large vocabulary would be a mistake.
+const BIASES_MAX: usize = 1_024;
+
+/// Refuses values that are out of range; NaN is in no range.
+pub fn check(layer: &Parameters) -> Result<()> {
+    let fraction = |value: Option<f32>| value.map(f64::from);
+    let count = |value: Option<u32>| value.map(f64::from);
+    let ranges = [
+        ("temperature", fraction(layer.temperature), 0.0, 10.0),
+        ("top_k", count(layer.top_k), 0.0, 1_000_000.0),
+        ("top_p", fraction(layer.top_p), 0.0, 1.0),
+        ("min_p", fraction(layer.min_p), 0.0, 1.0),
+        ("repetition_penalty", fraction(layer.repetition_penalty), 0.1, 10.0),
+        ("penalty_window", count(layer.penalty_window), 0.0, WINDOW_MAX),
+        ("frequency_penalty", fraction(layer.frequency_penalty), -10.0, 10.0),
+        ("presence_penalty", fraction(layer.presence_penalty), -10.0, 10.0),
+        ("dry_multiplier", fraction(layer.dry_multiplier), 0.0, 100.0),
+        ("dry_base", fraction(layer.dry_base), 1.0, 10.0),
+        ("dry_allowed_length", count(layer.dry_allowed_length), 1.0, 1_000.0),
+        ("xtc_probability", fraction(layer.xtc_probability), 0.0, 1.0),
+        ("xtc_threshold", fraction(layer.xtc_threshold), 0.0, 1.0),
+        ("tokens_max", count(layer.tokens_max), 1.0, TOKENS_MAX),
+        ("guidance", fraction(layer.guidance), 0.0, 100.0),
+        ("context", count(layer.context), 64.0, CONTEXT_MAX),
+        ("stop", layer.stop.as_ref().map(|stops| stops.len() as f64), 0.0, STOPS_MAX as f64),
+        ("logit_bias", layer.logit_bias.as_ref().map(|biases| biases.len() as f64), 0.0, BIASES_MAX as f64),
+    ];
+    for (name, value, least, most) in ranges {
+        if let Some(value) = value {
+            within(name, value, least, most)?;
+        }
+    }
+    for (_, bias) in layer.logit_bias.iter().flatten() {
+        within("logit_bias", f64::from(*bias), -1_000.0, 1_000.0)?;
+    }
+    Ok(())
+}
+
+fn within(name: &'static str, value: f64, least: f64, most: f64) -> Result<()> {
+    if (least..=most).contains(&value) {
+        return Ok(());
+    }
+    let detail = format!("{name} is {value}; {least} to {most} is allowed");
+    let error = Error::new(Code::ParameterInvalid, detail).with("parameter", name).with("value", value);
+    Err(error.with("least", least).with("most", most))
+}
+
+/// How the engine draws, from values that are all filled.
+pub(crate) fn sampling(filled: &Parameters) -> Sampling {
+    let rest = Sampling::default();
+    Sampling {
+        temperature: filled.temperature.unwrap_or(rest.temperature),
+        top_k: filled.top_k.unwrap_or(rest.top_k),
+        top_p: filled.top_p.unwrap_or(rest.top_p),
+        min_p: filled.min_p.unwrap_or(rest.min_p),
+        repetition_penalty: filled.repetition_penalty.unwrap_or(rest.repetition_penalty),
+        penalty_window: filled.penalty_window.unwrap_or(rest.penalty_window),
+        frequency_penalty: filled.frequency_penalty.unwrap_or(rest.frequency_penalty),
+        presence_penalty: filled.presence_penalty.unwrap_or(rest.presence_penalty),
+        dry_multiplier: filled.dry_multiplier.unwrap_or(rest.dry_multiplier),
+        dry_base: filled.dry_base.unwrap_or(rest.dry_base),
+        dry_allowed_length: filled.dry_allowed_length.unwrap_or(rest.dry_allowed_length),
+        xtc_probability: filled.xtc_probability.unwrap_or(rest.xtc_probability),
+        xtc_threshold: filled.xtc_threshold.unwrap_or(rest.xtc_threshold),
+        logit_bias: filled.logit_bias.clone().unwrap_or_default(),
+        seed: filled.seed.map_or(rest.seed, u64::from),
+        guidance: filled.guidance.unwrap_or(rest.guidance),
+    }
+}
+
+impl App {
+    pub(crate) async fn defaults(&self) -> Result<Defaults> {
+        Ok(Defaults { parameters: program(), system_prompt: SYSTEM_PROMPT.to_string() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_layer_hides_only_what_it_says() {
+        let over = Parameters { temperature: Some(0.9), stop: Some(vec!["。".into()]), ..Parameters::default() };
+        let merged = merge(program(), &over);
+        assert_eq!((merged.temperature, merged.top_k), (Some(0.9), Some(40)));
+        assert_eq!(merged.stop, Some(vec!["。".to_string()]));
+    }
+
+    #[test]
+    fn values_out_of_range_are_refused_by_name() {
+        for (layer, name) in [
+            (Parameters { temperature: Some(-0.1), ..Parameters::default() }, "temperature"),
+            (Parameters { top_p: Some(f32::NAN), ..Parameters::default() }, "top_p"),
+            (Parameters { tokens_max: Some(0), ..Parameters::default() }, "tokens_max"),
+            (Parameters { logit_bias: Some(vec![(1, f32::INFINITY)]), ..Parameters::default() }, "logit_bias"),
+        ] {
+            let error = check(&layer).unwrap_err();
+            assert_eq!((error.code, error.values["parameter"].as_str()), (Code::ParameterInvalid, name));
+        }
+        check(&program()).unwrap();
+    }
 }

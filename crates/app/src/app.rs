@@ -1,0 +1,178 @@
+//! The program as one value: started, watched, asked whether it is busy, shut down.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use huacaya_engine::Engine;
+use huacaya_store::{Change, ModelState, Repair, Store, Subscription};
+use tokio::{
+    runtime::Handle,
+    time::{Instant, sleep, sleep_until},
+};
+
+use crate::{
+    answer::Answers,
+    chosen::ChosenPaths,
+    error::{Code, Error, Result},
+    jobs::Jobs,
+    loading::Place,
+    log,
+    places::Places,
+    settings::NOTICE,
+};
+
+/// A frame of the screen: changes that come faster are sent together.
+const FRAME: Duration = Duration::from_millis(16);
+/// What a person will wait for a closing program.
+const SHUT_DOWN_MAX: Duration = Duration::from_secs(5);
+/// A model of this size is in memory before the person has found the first key.
+const PRELOAD_BYTES_MAX: u64 = 64 << 20;
+
+/// The program behind every face. Cheap to clone.
+#[derive(Clone)]
+pub struct App {
+    pub(crate) inner: Arc<Inner>,
+}
+
+pub(crate) struct Inner {
+    pub(crate) places: Places,
+    pub(crate) store: Store,
+    pub(crate) engine: Engine,
+    pub(crate) runtime: Handle,
+    pub(crate) place: Place,
+    pub(crate) answers: Answers,
+    pub(crate) jobs: Jobs,
+    pub(crate) chosen: ChosenPaths,
+    closing: AtomicBool,
+}
+
+impl Inner {
+    /// Nothing new is begun any more.
+    pub(crate) fn closing(&self) -> bool {
+        self.closing.load(Ordering::Acquire)
+    }
+}
+
+impl App {
+    /// Opens the data folder, and makes it at the first start: the bundled model is then in the list.
+    pub async fn start(places: Places) -> Result<App> {
+        places.prepare()?;
+        if let Err(error) = log::start(&places.logs()) {
+            eprintln!("{}: no log is written: {error}", places.logs().display());
+        }
+        tracing::info!(version = crate::VERSION, "start");
+        let opened = Store::open(places.home()).await?;
+        let engine = Engine::start().map_err(|error| Error::internal(error.to_string()))?;
+        let inner = Inner {
+            places,
+            store: opened.store,
+            engine,
+            runtime: Handle::current(),
+            place: Place::default(),
+            answers: Answers::default(),
+            jobs: Jobs::new(),
+            chosen: ChosenPaths::default(),
+            closing: AtomicBool::new(false),
+        };
+        let app = App { inner: Arc::new(inner) };
+        if let Some(repair) = opened.repaired {
+            app.tell_repair(&repair).await?;
+        }
+        let left = app.inner.store.snapshot().await?.jobs;
+        app.provide_demo().await?;
+        app.look_after_models().await?;
+        app.tidy_jobs(left).await?;
+        app.preload().await?;
+        Ok(app)
+    }
+
+    /// The person learns from a setting that the database had to be mended.
+    async fn tell_repair(&self, repair: &Repair) -> Result<()> {
+        let aside = repair.set_aside.as_ref().map(|path| path.display().to_string()).unwrap_or_default();
+        tracing::error!(detail = repair.detail, aside, "the database was damaged");
+        let backup = repair.backup_ms.map(|time| time.to_string()).unwrap_or_default();
+        let problem = Error::new(Code::DatabaseDamaged, repair.detail.clone())
+            .with("aside", aside)
+            .with("backup", backup)
+            .problem();
+        let value = serde_json::to_value(problem).map_err(Error::internal)?;
+        Ok(self.inner.store.set_setting(NOTICE, value).await?)
+    }
+
+    /// A small default model is loaded at once, so that the first answer need not wait.
+    async fn preload(&self) -> Result<()> {
+        let Ok(default) = self.default_model().await else { return Ok(()) };
+        let model = self.inner.store.model(default).await?;
+        if model.file_bytes <= PRELOAD_BYTES_MAX && model.state == ModelState::Ready {
+            self.load_model(default, None, false).await?;
+        }
+        Ok(())
+    }
+
+    /// Every change from now on, a snapshot first, gathered to a frame.
+    pub fn subscribe(&self) -> Changes {
+        Changes { store: self.inner.store.clone(), subscription: None, next: Instant::now() }
+    }
+
+    /// Whether an answer is being written or a job runs.
+    pub fn busy(&self) -> bool {
+        self.inner.answers.busy() || self.inner.jobs.busy()
+    }
+
+    /// Where its data lives.
+    pub fn places(&self) -> &Places {
+        &self.inner.places
+    }
+
+    /// The engine and the rows, for faces that have no window (the command line).
+    pub fn engine(&self) -> &Engine {
+        &self.inner.engine
+    }
+
+    /// Stops what runs, saves it and lets go of the data folder. Answers can be continued at the next start.
+    pub async fn shut_down(&self) {
+        if self.inner.closing.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        self.inner.answers.close();
+        self.inner.jobs.close();
+        let until = Instant::now() + SHUT_DOWN_MAX;
+        while self.busy() && Instant::now() < until {
+            sleep(Duration::from_millis(10)).await;
+        }
+        self.inner.store.close().await;
+        tracing::info!("end");
+    }
+}
+
+/// A stream of changes.
+pub struct Changes {
+    store: Store,
+    subscription: Option<Subscription>,
+    next: Instant,
+}
+
+impl Changes {
+    /// Waits for changes; `None`: the program has been shut down.
+    pub async fn next(&mut self) -> Option<Vec<Change>> {
+        sleep_until(self.next).await;
+        let subscription = match &mut self.subscription {
+            Some(subscription) => subscription,
+            empty => match self.store.subscribe().await {
+                Ok(subscription) => empty.insert(subscription),
+                Err(error) => {
+                    tracing::error!(%error, "no stream of changes");
+                    return None;
+                }
+            },
+        };
+        let changes = subscription.next().await;
+        self.next = Instant::now() + FRAME;
+        changes
+    }
+}

@@ -1,0 +1,223 @@
+//! The model in memory: one at a time, loaded by a job, kept from being replaced while it answers.
+
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use huacaya_engine::{LoadOptions, Memory};
+use huacaya_progress::{Progress, Watch};
+use huacaya_store::{Model, ModelFile, ModelId};
+use sysinfo::{MemoryRefreshKind, RefreshKind, System};
+use tokio::sync::{OwnedRwLockReadGuard, RwLock};
+
+use crate::{
+    App, blocking,
+    error::{Code, Error, Result},
+    jobs::{Outcome, Task},
+    models::{Fit, FitChoice, Verdict},
+};
+
+/// Below this share of the free memory a model fits well; above it other programs will feel it.
+const WELL: f64 = 0.8;
+/// Shorter contexts are of no use for talk.
+const CONTEXT_LEAST: u32 = 512;
+/// How often an answer tries again when another model takes the place of the one that it had loaded.
+const TRIES_MAX: usize = 8;
+
+/// A model in memory, and what it was loaded from.
+#[derive(Clone)]
+pub struct Loaded {
+    pub id: ModelId,
+    pub model: Arc<huacaya_engine::Model>,
+    file: ModelFile,
+    options: LoadOptions,
+}
+
+/// A hold on the model in memory: while it lives, nothing replaces it.
+pub struct Lease {
+    pub model: Arc<huacaya_engine::Model>,
+    _hold: OwnedRwLockReadGuard<()>,
+}
+
+/// The place for one model.
+#[derive(Default)]
+pub(crate) struct Place {
+    /// Read by who answers, written by who replaces.
+    hold: Arc<RwLock<()>>,
+    loaded: Mutex<Option<Loaded>>,
+}
+
+impl Place {
+    fn slot(&self) -> MutexGuard<'_, Option<Loaded>> {
+        self.loaded.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The model in memory, for a look at its words and its template.
+    pub(crate) fn now(&self) -> Option<Loaded> {
+        self.slot().clone()
+    }
+}
+
+/// The work of `Task::Load`, on a worker thread.
+pub(crate) fn load(app: &App, id: ModelId, context: Option<u32>, anyway: bool, watch: Watch<'_>) -> Result<Outcome> {
+    let runtime = &app.inner.runtime;
+    let (row, file) = runtime.block_on(app.ready_model(id))?;
+    let options = runtime.block_on(app.load_options(&row, context))?;
+    // Answers of the model before come to their end first.
+    let _hold = loop {
+        match app.inner.place.hold.clone().try_write_owned() {
+            Ok(hold) => break hold,
+            Err(_) if watch(Progress::default()).is_break() => return Err(Error::stopped()),
+            Err(_) => std::thread::sleep(std::time::Duration::from_millis(20)),
+        }
+    };
+    let options = fitting(&row, &file, options, context, anyway, held(&app.inner.place))?;
+    if let Some(before) = app.inner.place.slot().take() {
+        tracing::info!(model = before.id.0, "a model leaves the memory");
+        runtime.block_on(app.inner.store.set_loaded(before.id, None))?;
+    }
+    tracing::info!(model = id.0, context = options.context, "loading a model");
+    let model = huacaya_engine::Model::load(&file.path, &options, watch)
+        .map_err(|error| Error::of_model(&row.name, error))?;
+    if let Some(reason) = model.fell_back() {
+        tracing::warn!(reason, "the model is not on the device in the settings");
+    }
+    let device = model.device().to_string();
+    let asked = LoadOptions { context: context.map(|tokens| tokens as usize), ..options };
+    *app.inner.place.slot() = Some(Loaded { id, model: Arc::new(model), file, options: asked });
+    runtime.block_on(app.inner.store.set_loaded(id, Some(&device)))?;
+    Ok(Outcome::Loaded { model: id })
+}
+
+/// What the model in memory takes, and would give back.
+fn held(place: &Place) -> u64 {
+    place.slot().as_ref().map_or(0, |loaded| loaded.model.memory().weights)
+}
+
+/// Options whose context fits into the memory; where none was asked for, the longest that does.
+fn fitting(
+    row: &Model,
+    file: &ModelFile,
+    mut options: LoadOptions,
+    context: Option<u32>,
+    anyway: bool,
+    held: u64,
+) -> Result<LoadOptions> {
+    let memory = estimate(row, file, &options)?;
+    let free = free_bytes() + held;
+    let fit = compare(&memory, free);
+    if fit.verdict != Verdict::TooLarge || anyway {
+        return Ok(options);
+    }
+    match fit.choices.first() {
+        Some(choice) if context.is_none() => {
+            options.context = Some(choice.context as usize);
+            Ok(options)
+        }
+        _ => {
+            let detail = format!("{} needs {} bytes of memory, {free} are free", row.name, memory.total());
+            let error = Error::new(Code::MemoryShort, detail).with("model", &row.name);
+            Err(error.with("needed", memory.total()).with("free", free))
+        }
+    }
+}
+
+fn estimate(row: &Model, file: &ModelFile, options: &LoadOptions) -> Result<Memory> {
+    huacaya_engine::Model::estimate(&file.path, options).map_err(|error| Error::of_model(&row.name, error))
+}
+
+fn free_bytes() -> u64 {
+    let memory = RefreshKind::nothing().with_memory(MemoryRefreshKind::nothing().with_ram());
+    // A system that does not tell must not keep a model from being tried.
+    System::new_with_specifics(memory).map_or(u64::MAX / 2, |system| system.available_memory())
+}
+
+/// What is needed against what is free, with the shorter contexts that would fit.
+fn compare(memory: &Memory, free: u64) -> Fit {
+    let total = memory.total();
+    let verdict = match total as f64 / free.max(1) as f64 {
+        share if share <= WELL => Verdict::Well,
+        share if share <= 1.0 => Verdict::Tight,
+        _ => Verdict::TooLarge,
+    };
+    let context = memory.context as u32;
+    let shorter = std::iter::successors(Some(context / 2), |context| Some(context / 2));
+    let choices = (shorter.take_while(|context| *context >= CONTEXT_LEAST))
+        .map(|context| FitChoice { context, total: memory.at(context as usize).total() })
+        .filter(|choice| choice.total <= free)
+        .collect();
+    Fit { context, weights: memory.weights, kv: memory.kv(), scratch: memory.scratch, total, free, verdict, choices }
+}
+
+impl App {
+    /// Loads a model as a job.
+    pub(crate) async fn load_model(
+        &self,
+        model: ModelId,
+        context: Option<u32>,
+        anyway: bool,
+    ) -> Result<huacaya_store::JobId> {
+        let (row, _) = self.ready_model(model).await?;
+        Ok(self.start_job(Task::Load { model, name: row.name, context, anyway }).await?.id)
+    }
+
+    pub(crate) async fn unload_model(&self, model: ModelId) -> Result<()> {
+        if self.inner.place.now().is_none_or(|loaded| loaded.id != model) {
+            return Ok(());
+        }
+        self.stop_all_answers().await;
+        let _hold = self.inner.place.hold.clone().write_owned().await;
+        let gone = self.inner.place.slot().take_if(|loaded| loaded.id == model);
+        if gone.is_some() {
+            self.inner.store.set_loaded(model, None).await?;
+        }
+        Ok(())
+    }
+
+    pub(crate) async fn estimate(&self, model: ModelId, context: Option<u32>) -> Result<Fit> {
+        let (row, file) = self.ready_model(model).await?;
+        let options = self.load_options(&row, context).await?;
+        let held = held(&self.inner.place);
+        blocking(move || Ok(compare(&estimate(&row, &file, &options)?, free_bytes() + held))).await
+    }
+
+    /// How this model is loaded: context as asked for here, else as set for it, else by the person; device and template
+    /// as set.
+    async fn load_options(&self, row: &Model, context: Option<u32>) -> Result<LoadOptions> {
+        let person: Option<huacaya_store::Parameters> = self.setting("parameters").await?;
+        let context = context.or(person.and_then(|layer| layer.context)).or(row.parameters.context);
+        Ok(LoadOptions {
+            context: context.map(|tokens| tokens as usize),
+            device: self.setting("device").await?,
+            template: crate::models::set_template(row).map(str::to_string),
+            ..LoadOptions::default()
+        })
+    }
+
+    /// A hold on this model in memory; it is loaded first where it is not there (with this context, where one is asked for).
+    pub(crate) async fn lease(&self, id: ModelId, context: Option<u32>) -> Result<Lease> {
+        for _ in 0..TRIES_MAX {
+            let hold = self.inner.place.hold.clone().read_owned().await;
+            let (row, file) = self.ready_model(id).await?;
+            let wanted = self.load_options(&row, context).await?;
+            if let Some(loaded) = self.inner.place.now().filter(|loaded| loaded.serves(id, &file, &wanted, context)) {
+                return Ok(Lease { model: loaded.model, _hold: hold });
+            }
+            drop(hold);
+            let context = wanted.context.map(|tokens| tokens as u32);
+            self.start_job(Task::Load { model: id, name: row.name, context, anyway: false }).await?.outcome().await?;
+        }
+        Err(Error::internal("other models kept taking the memory"))
+    }
+}
+
+impl Loaded {
+    /// Whether this is what was asked for. A context that nobody asked for is no reason to load again.
+    fn serves(&self, id: ModelId, file: &ModelFile, wanted: &LoadOptions, context: Option<u32>) -> bool {
+        self.id == id
+            && self.file == *file
+            && self.options.device == wanted.device
+            && self.options.template == wanted.template
+            && context.is_none_or(|tokens| self.model.context() == tokens as usize)
+    }
+}
