@@ -29,7 +29,7 @@ export default defineConfig({
       $shared: src("shared"),
     },
   },
-  server: { port: 1420, strictPort: true },
+  server: { port: 1420, strictPort: true, fs: { allow: [".", "../assets"] } },
   build: {
     target: ["es2022", "safari16"],
     modulePreload: { polyfill: false },

@@ -12,8 +12,11 @@ export type Numeric = {
   slider?: { least: number; most: number };
 };
 
-/** Context and longest answer: no model that we run was made for more. */
-const TOKENS_MOST = 1_048_576;
+/** No model that we run was made for a longer context; an answer longer than a book is a slip of the finger. */
+const CONTEXT_MOST = 1_048_576;
+const ANSWER_MOST = 131_072;
+/** The penalties look through their window for every token. */
+const WINDOW_MOST = 8_192;
 /** Seeds are 32 bits wide. */
 const SEED_MOST = 4_294_967_295;
 
@@ -22,14 +25,14 @@ export const basic: Numeric[] = [
   { name: "top_p", least: 0, most: 1, step: 0.01, slider: { least: 0, most: 1 } },
   { name: "top_k", least: 0, most: 1000, step: 1, whole: true },
   { name: "min_p", least: 0, most: 1, step: 0.01 },
-  { name: "tokens_max", least: 1, most: TOKENS_MOST, step: 64, whole: true },
-  { name: "context", least: 64, most: TOKENS_MOST, step: 256, whole: true },
+  { name: "tokens_max", least: 1, most: ANSWER_MOST, step: 64, whole: true },
+  { name: "context", least: 64, most: CONTEXT_MOST, step: 256, whole: true },
   { name: "seed", least: 0, most: SEED_MOST, step: 1, whole: true },
 ];
 
 export const repetition: Numeric[] = [
   { name: "repetition_penalty", least: 0.5, most: 2, step: 0.05, slider: { least: 1, most: 2 } },
-  { name: "penalty_window", least: 0, most: TOKENS_MOST, step: 16, whole: true },
+  { name: "penalty_window", least: 0, most: WINDOW_MOST, step: 16, whole: true },
   { name: "frequency_penalty", least: -2, most: 2, step: 0.05 },
   { name: "presence_penalty", least: -2, most: 2, step: 0.05 },
   { name: "dry_multiplier", least: 0, most: 5, step: 0.05 },

@@ -7,5 +7,10 @@ import { panel } from "./panel";
 import { mends, problems } from "./problems";
 import { rail } from "./rail";
 import { shared } from "./shared";
+import { inspector } from "./inspector";
+import { page } from "./page";
+import { palette } from "./palette";
+import { settings } from "./settings";
+import { welcome } from "./welcome";
 
-export const en = { rail, list, chat, shared, problems, mends, panel, models };
+export const en = { rail, list, chat, shared, problems, mends, panel, models, inspector, page, palette, settings, welcome };

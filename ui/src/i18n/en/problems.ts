@@ -1,6 +1,6 @@
 //! A sentence for every error code, filled with the problem's values, and the words on the buttons that mend it.
 
-import { formatBytes, formatNumber } from "../format";
+import { formatBytes, formatDate, formatNumber } from "../format";
 
 type Values = { [key in string]?: string };
 
@@ -44,7 +44,10 @@ export const problems: Record<string, (v: Values) => string> = {
   interrupted: () => "Huacaya was closed while this was running.",
   stopped: () => "You stopped this.",
   closing: () => "Huacaya is being closed. Open it again to go on.",
-  database_damaged: (v) => `The history was damaged. Huacaya set it aside (${v["aside"]}) and opened the newest sound backup (${v["backup"]}). Messages since then are missing.`,
+  database_damaged: (v) =>
+    v["backup"]
+      ? `The history was damaged. Huacaya set it aside (${v["aside"]}) and opened the backup of ${formatDate(Number(v["backup"]))}. Messages since then are missing.`
+      : `The history was damaged and there was no backup yet. Huacaya set it aside (${v["aside"]}) and began a new one.`,
   database_newer: (v) => `The history at ${v["path"]} was written by a newer version of Huacaya. Open it with that version.`,
   database_failed: (v) => `The history could not be read or written: ${v["reason"]}. Check that the disk is not full and not read-only.`,
   place_unusable: (v) => `The folder ${v["path"]} cannot be used: ${v["reason"]}.`,

@@ -69,7 +69,7 @@ export const models: typeof en = {
   quantization: "量化",
   quantizationHint: "为省内存而缩短权重的方式：位数越少越小，也略不精确",
   contextLength: "设计上下文",
-  tokens: (count) => `${count} 词元`,
+  tokens: (count) => `${count} token`,
   checksum: "SHA-256",
   device: "运行于",
   added: "添加于",
@@ -84,7 +84,7 @@ export const models: typeof en = {
   defaultsHint: "用这个模型的对话都按它来，除非你的默认值、人设或对话另有设定",
 
   estimate: "所需内存",
-  estimateAt: (tokens) => `上下文为 ${tokens} 词元时`,
+  estimateAt: (tokens) => `上下文为 ${tokens} token 时`,
   weights: "权重",
   kv: "上下文（KV）",
   kvHint: "模型对这段对话的记录，随上下文变大",

@@ -1,6 +1,6 @@
 //! 每个错误代码的说明，填入具体数值；以及解决按钮上的文字。
 
-import { formatBytes, formatNumber } from "../format";
+import { formatBytes, formatDate, formatNumber } from "../format";
 import type { mends as enMends, problems as en } from "../en/problems";
 
 const bytes = (value?: string) => formatBytes(Number(value) || 0);
@@ -20,7 +20,7 @@ export const problems: typeof en = {
   template_failed: (v) => `模板“${v["template"]}”处理不了这段对话，请给模型换一个模板。（${v["reason"]}）`,
   template_unknown: (v) => `没有名为“${v["template"]}”的模板，请给模型换一个。`,
   model_is_base: (v) => `“${v["model"]}”是基座模型，只会续写，不会对话。可以用它新建续写页，或者换一个对话模型。`,
-  prompt_too_long: (v) => `内容比上下文能放下的 ${count(v["context"])} 个词元多出 ${count(v["over"])} 个。请缩短内容，或在右侧面板调大上下文。`,
+  prompt_too_long: (v) => `内容比上下文能放下的 ${count(v["context"])} 个 token 多出 ${count(v["over"])} 个。请缩短内容，或在右侧面板调大上下文。`,
   engine_failed: (v) => `回答中断了。可以再试一次，或者重新载入模型。（${v["reason"]}）`,
   already_writing: () => "这里正在写一个回答。等它写完，或者先停下它。",
   not_an_answer: () => "只能对模型的回答这样做。",
@@ -30,7 +30,7 @@ export const problems: typeof en = {
   text_too_long: (v) => `这段文字有 ${count(v["length"])} 个字符，一次最多 ${count(v["most"])} 个。`,
   attachment_too_large: (v) => `“${v["name"]}”有 ${bytes(v["bytes"])}，附件最大 ${bytes(v["most"])}。`,
   attachment_binary: (v) => `“${v["name"]}”不是文本。可以附上 txt、md、csv、json 或代码之类的文本文件。`,
-  attachment_over: (v) => `“${v["name"]}”比模型 ${count(v["context"])} 个词元的上下文多出 ${count(v["over"])} 个。请删减内容，或在右侧面板调大上下文。`,
+  attachment_over: (v) => `“${v["name"]}”比模型 ${count(v["context"])} 个 token 的上下文多出 ${count(v["over"])} 个。请删减内容，或在右侧面板调大上下文。`,
   chosen_gone: () => "刚才选的文件已经失效，请重新选择。",
   path_not_unicode: (v) => `路径 ${v["path"]} 里有无法保存的字符。请给文件或文件夹改个名字。`,
   file_unreadable: (v) => `读不了 ${v["path"]}。（${v["reason"]}）`,
@@ -43,7 +43,10 @@ export const problems: typeof en = {
   interrupted: () => "任务进行时 Huacaya 被关闭了。",
   stopped: () => "你停下了它。",
   closing: () => "Huacaya 正在关闭。重新打开后可以继续。",
-  database_damaged: (v) => `历史记录损坏了。Huacaya 已把它另存（${v["aside"]}），并打开了最近的完好备份（${v["backup"]}）。那之后的消息不在里面。`,
+  database_damaged: (v) =>
+    v["backup"]
+      ? `历史记录损坏了。Huacaya 已把它另存（${v["aside"]}），并打开了 ${formatDate(Number(v["backup"]))} 的备份。那之后的消息不在里面。`
+      : `历史记录损坏了，还没有备份。Huacaya 已把它另存（${v["aside"]}），并开始了新的记录。`,
   database_newer: (v) => `${v["path"]} 的历史记录由更新版本的 Huacaya 写成，请用那个版本打开。`,
   database_failed: (v) => `历史记录无法读写。请检查磁盘是否已满或只读。（${v["reason"]}）`,
   place_unusable: (v) => `文件夹 ${v["path"]} 无法使用。（${v["reason"]}）`,

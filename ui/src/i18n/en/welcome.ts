@@ -1,0 +1,21 @@
+//! The first screen. It greets in both languages, whatever the window speaks.
+
+export const welcome = {
+  chinese: "你好，我是 Huacaya",
+  english: "Hello, I am Huacaya",
+  body: "Language models on your own computer. Nothing you write leaves it.",
+  small: "A small model came along. Say something to it:",
+  placeholder: "Say hello",
+  send: "Send",
+  ideas: ["你好", "Who are you?", "12 × 7 等于多少？"] as string[],
+  waking: "Waking up",
+  problem: "The small model could not answer.",
+  files: "I have files",
+  filesBody: "Add a GGUF file or a model folder that is on this computer",
+  begin: "Start chatting",
+  beginBody: "With the model that came along; larger ones can be added at any time",
+  goOn: "Go on in the window",
+  languageName: "Language",
+  you: "You",
+  model: "Huacaya",
+};
