@@ -28,7 +28,7 @@ fuzz_target!(|bytes: &[u8]| {
     }
     assert!(total <= bytes.len(), "no byte belongs to two tensors");
     for (key, value) in header.metadata.iter() {
-        assert_eq!(header.metadata.value(key), Some(value));
+        assert!(std::ptr::eq(header.metadata.value(key).expect("a key that is listed is found"), value));
         let _ = header.metadata.find::<u32>(key).map_err(|error| error.to_string());
         let _ = header.metadata.find::<Vec<i64>>(key);
     }

@@ -1,5 +1,7 @@
 //! Every format against gguf-py (`tests/golden/blocks.py`), and against bytes that nobody made with care.
 
+#![allow(clippy::unwrap_used)] // a test may panic
+
 use huacaya_kernels::{Error, Format, dequantize, ggml_type_name, quantize};
 use proptest::prelude::*;
 

@@ -65,9 +65,8 @@ impl Checkpoint {
         if fs::metadata(path).map_err(|error| Error::new(path, error))?.is_dir() {
             return open_folder(path);
         }
-        match path.file_name().and_then(|name| name.to_str()) {
-            Some(CONFIG_NAME | INDEX_NAME) => return open_folder(folder_of(path)),
-            _ => {}
+        if let Some(CONFIG_NAME | INDEX_NAME) = path.file_name().and_then(|name| name.to_str()) {
+            return open_folder(folder_of(path));
         }
         match magic(path)? {
             Magic::Gguf => open_gguf(path),

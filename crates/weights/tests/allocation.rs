@@ -1,5 +1,6 @@
 //! Memory that a hostile header can make us take: in proportion to the file, whatever the file claims.
 
+#![allow(clippy::unwrap_used)] // a test may panic
 #![allow(unsafe_code)]
 
 use std::alloc::{GlobalAlloc, Layout, System};

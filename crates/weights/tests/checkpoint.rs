@@ -1,5 +1,7 @@
 //! Any model as tensors by name: a GGUF file, one safetensors file, shards with an index, and folders that are none.
 
+#![allow(clippy::unwrap_used)] // a test may panic
+
 use std::fs;
 use std::path::{Path, PathBuf};
 

@@ -1,5 +1,7 @@
 //! GGUF files that lie, each with the fault that names the lie. Built by hand, byte by byte, not by our writer.
 
+#![allow(clippy::unwrap_used)] // a test may panic
+
 use std::path::Path;
 
 use huacaya_weights::gguf::{Fault, File, Header, Place};

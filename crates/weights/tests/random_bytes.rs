@@ -1,5 +1,7 @@
 //! Bytes that nobody made with care: whatever they are, readers answer with a value or an error.
 
+#![allow(clippy::unwrap_used)] // a test may panic
+
 use std::path::Path;
 
 use huacaya_weights::{gguf, safetensors};

@@ -1,5 +1,7 @@
 //! Safetensors against the reference implementation, and files that lie, each with the fault that names the lie.
 
+#![allow(clippy::unwrap_used)] // a test may panic
+
 use std::path::Path;
 
 use huacaya_weights::safetensors::{Dtype, Fault, Header, Index};

@@ -1,5 +1,7 @@
 //! The writer against gguf-py (`tests/golden/gguf_files.py`), against our reader, and against being interrupted.
 
+#![allow(clippy::unwrap_used)] // a test may panic
+
 use std::fs;
 use std::path::Path;
 

@@ -84,7 +84,9 @@ fn read(file: &[u8]) -> Result<Header, Fault> {
     let Some(json) = rest.get(..length as usize) else {
         return Err(Fault::Truncated { wanted: data_start, size });
     };
-    let listed: Listed = serde_json::from_slice(json).map_err(|error| Fault::Header { detail: error.to_string() })?;
+    // A copy: text must not change between being checked and being used, as bytes of a mapped file may.
+    let json: Vec<u8> = json.to_vec();
+    let listed: Listed = serde_json::from_slice(&json).map_err(|error| Fault::Header { detail: error.to_string() })?;
     let mut tensors = Vec::with_capacity(listed.tensors.len());
     let mut names = HashMap::new();
     for (name, entry) in listed.tensors {
