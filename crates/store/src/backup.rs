@@ -241,7 +241,7 @@ mod tests {
                 let ages: Vec<Time> = times.iter().map(|time| (now - time) / HOUR_MS).collect();
                 if now > 20 * DAY_MS {
                     assert!(ages.iter().any(|hours| (6..120).contains(hours)), "{ages:?}");
-                    assert!(ages.iter().any(|hours| (96..=720).contains(hours)), "{ages:?}");
+                    assert!(ages.iter().any(|hours| (72..=720).contains(hours)), "{ages:?}");
                 }
             }
         }

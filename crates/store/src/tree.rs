@@ -79,10 +79,10 @@ async fn leaf_below(conn: &mut SqliteConnection, top: MessageId) -> sqlx::Result
         "WITH RECURSIVE down (id) AS (
             SELECT ?
             UNION ALL
-            SELECT (
-                SELECT child.id FROM messages AS child
-                WHERE child.parent = down.id AND child.deleted_ms IS NULL
-                ORDER BY child.id = (SELECT chosen FROM messages WHERE id = down.id) DESC, child.id DESC LIMIT 1
+            SELECT COALESCE(
+                (SELECT child.id FROM messages AS up JOIN messages AS child ON child.id = up.chosen
+                 WHERE up.id = down.id AND child.parent = up.id AND child.deleted_ms IS NULL),
+                (SELECT MAX(child.id) FROM messages AS child WHERE child.parent = down.id AND child.deleted_ms IS NULL)
             ) FROM down WHERE down.id IS NOT NULL
         )
         SELECT MAX(id) FROM down",
