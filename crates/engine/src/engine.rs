@@ -1,13 +1,22 @@
 //! The engine: one thread that owns all sessions and answers requests in turn.
 
-use std::ops::Range;
+use std::ops::{ControlFlow, Range};
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Sender, channel};
+use std::thread;
+use std::time::Instant;
 
-use huacaya_progress::Watch;
+use huacaya_progress::{Progress, Watch};
 
+use crate::backend::{Batch, Run};
+use crate::candle::READ_CHUNK;
 use crate::sampling::Sampling;
+use crate::stream::stream;
 use crate::template::Prompt;
-use crate::{Model, Result, TokenStream};
+use crate::worker::{Command, Worker};
+use crate::{Error, Model, Result, TokenStream};
 
 /// A prompt to be answered.
 #[derive(Clone)]
@@ -38,23 +47,76 @@ pub struct Scores {
     pub logits: Vec<Vec<f32>>,
 }
 
-/// Cheap to clone; the thread ends with the last clone.
+/// Cheap to clone; the thread ends with the last clone, and requests still at work with an error.
 #[derive(Clone)]
-pub struct Engine {}
+pub struct Engine {
+    thread: Arc<Thread>,
+}
+
+struct Thread {
+    id: u64,
+    commands: Sender<Command>,
+}
 
 impl Engine {
     /// Starts the thread.
     pub fn start() -> Result<Engine> {
-        unimplemented!()
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let (commands, received) = channel();
+        let spawned = thread::Builder::new()
+            .name("engine".to_string())
+            .spawn(move || Worker::new(received, Box::new(Model::backend)).run());
+        spawned.map_err(|source| Error::Io { path: PathBuf::from("engine thread"), source })?;
+        Ok(Engine { thread: Arc::new(Thread { id: NEXT.fetch_add(1, Ordering::Relaxed), commands }) })
     }
 
     /// Returns at once; errors come through the stream.
-    pub fn generate(&self, _request: Request) -> TokenStream {
-        unimplemented!()
+    pub fn generate(&self, request: Request) -> TokenStream {
+        let wake = self.thread.commands.clone();
+        let (outlet, stream) = stream(move || {
+            let _ = wake.send(Command::Wake);
+        });
+        let gone = self.thread.commands.clone();
+        request.model.on_drop(self.thread.id, move |model| {
+            let _ = gone.send(Command::Forget { model });
+        });
+        let command = Command::Generate { request: Box::new(request), outlet, asked: Instant::now() };
+        if let Err(refused) = self.thread.commands.send(command)
+            && let Command::Generate { outlet, .. } = refused.0
+        {
+            outlet.push(Err(Error::ShutDown));
+        }
+        stream
     }
 
-    /// Runs on the caller's thread; the watch counts tokens.
-    pub fn score(&self, _score: Score, _watch: Watch<'_>) -> Result<Scores> {
-        unimplemented!()
+    /// Runs on the caller's thread, beside any session; the watch counts tokens.
+    pub fn score(&self, score: Score, watch: Watch<'_>) -> Result<Scores> {
+        let Score { model, tokens, rows } = score;
+        if tokens.is_empty() {
+            return Err(Error::PromptEmpty);
+        }
+        if tokens.len() > model.context() {
+            return Err(Error::PromptTooLong { over: tokens.len() - model.context(), context: model.context() });
+        }
+        let mut backend = model.backend();
+        let sequence = backend.create()?;
+        let mut logits = Vec::new();
+        for first in (0..tokens.len()).step_by(READ_CHUNK) {
+            let end = (first + READ_CHUNK).min(tokens.len());
+            let inside = |position: usize| position.clamp(first, end) - first;
+            let wanted = inside(rows.start)..inside(rows.end);
+            let run = Run { sequence, first, tokens: tokens[first..end].to_vec(), wanted, span: tokens.len() };
+            logits.extend(backend.step(&Batch { runs: vec![run] }, &|| false)?);
+            if let ControlFlow::Break(()) = watch(Progress { done: end as u64, total: tokens.len() as u64 }) {
+                return Err(Error::Stopped);
+            }
+        }
+        Ok(Scores { logits })
+    }
+}
+
+impl Drop for Thread {
+    fn drop(&mut self) {
+        let _ = self.commands.send(Command::ShutDown);
     }
 }

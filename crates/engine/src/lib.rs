@@ -6,6 +6,7 @@
 //! The public face is four things: [`Model`], [`Engine`] with [`Request`] and [`TokenStream`], [`fit`], and
 //! [`candle::Decoder`] for training.
 
+mod answer;
 mod backend;
 pub mod candle;
 pub mod config;
@@ -17,11 +18,13 @@ mod memory;
 mod model;
 pub mod rope;
 pub mod sampling;
+mod session;
 mod source;
 mod stream;
 pub mod template;
 pub mod text;
 pub mod tokenizer;
+mod worker;
 
 pub use context::{Fitted, fit};
 pub use device::{Available, devices};
@@ -29,4 +32,4 @@ pub use engine::{Engine, Request, Score, Scores};
 pub use error::{Error, Result};
 pub use memory::Memory;
 pub use model::{Description, Extension, Kind, LoadOptions, Model};
-pub use stream::{Event, Finish, Stats, TokenStream};
+pub use stream::{Event, Finish, Stats, Stopper, TokenStream};

@@ -10,7 +10,7 @@ use huacaya_progress::Watch;
 use huacaya_weights::Checkpoint;
 
 use crate::backend::Backend;
-use crate::candle::{CandleBackend, Decoder, load};
+use crate::candle::{CandleBackend, Decoder, Fused, load};
 use crate::config::{Config, unusable};
 use crate::device::open_or_cpu;
 use crate::rope::Scaling;
@@ -131,7 +131,7 @@ impl Model {
         let description = description(&source, &tokenizer, &template);
         let opened = open_or_cpu(options.device.as_deref());
         let memory = Memory::of(&source, &config, context, opened.device.is_cpu())?;
-        let decoder = Arc::new(load(&source, &config, &opened.device, watch)?);
+        let decoder = Arc::new(load(&source, &config, &opened.device, Arc::new(Fused), watch)?);
         static NEXT: AtomicU64 = AtomicU64::new(0);
         Ok(Model {
             id: NEXT.fetch_add(1, Ordering::Relaxed),

@@ -8,8 +8,9 @@ use std::f64::consts::PI;
 use crate::Result;
 use crate::config::unusable;
 
-/// Adaptive bases move in steps of this many positions, so that not every new token turns all keys again.
-pub const SPAN_STEP: usize = 256;
+/// Adaptive bases move in steps of this part of the original length (4096: 256 positions), so that not every new token
+/// turns all keys again.
+const SPAN_STEPS: usize = 16;
 
 /// Which two values of a head form a pair.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -156,7 +157,9 @@ impl Rope {
 /// The span for which angles are made when a text will grow to `length`: adaptive scaling moves in steps.
 pub fn span(config: &RopeConfig, length: usize) -> usize {
     match config.scaling {
-        Scaling::NtkAdaptive { original, .. } if length > original => length.next_multiple_of(SPAN_STEP),
+        Scaling::NtkAdaptive { original, .. } if length > original => {
+            length.next_multiple_of((original / SPAN_STEPS).max(1))
+        }
         Scaling::NtkAdaptive { original, .. } => original,
         _ => 0,
     }

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::ops::ControlFlow;
+use std::path::Path;
 use std::sync::Arc;
 use std::thread;
 
@@ -13,7 +14,7 @@ use huacaya_weights::View;
 
 use super::decoder::Decoder;
 use super::linear::Weight;
-use super::ops::Fused;
+use super::ops::Ops;
 use crate::config::{Config, unusable};
 use crate::source::Source;
 use crate::{Error, Result};
@@ -40,8 +41,23 @@ pub(crate) fn block_type(format: Format) -> Option<GgmlDType> {
     })
 }
 
+impl Decoder {
+    /// The decoder of a GGUF file or a Hugging Face folder, in the processor's memory, without its text side. What is
+    /// stored in blocks stays so: no gradient flows through blocks.
+    pub fn open(path: &Path, ops: Arc<dyn Ops>, watch: Watch<'_>) -> Result<Decoder> {
+        let source = Source::open(path)?;
+        load(&source, &source.config, &Device::Cpu, ops, watch)
+    }
+}
+
 /// Reads every tensor of the model. The watch counts bytes of the file.
-pub(crate) fn load(source: &Source, config: &Config, device: &Device, watch: Watch<'_>) -> Result<Decoder> {
+pub(crate) fn load(
+    source: &Source,
+    config: &Config,
+    device: &Device,
+    ops: Arc<dyn Ops>,
+    watch: Watch<'_>,
+) -> Result<Decoder> {
     let parameters = config.parameters();
     let mut total = 0;
     for (name, shape) in &parameters {
@@ -62,7 +78,7 @@ pub(crate) fn load(source: &Source, config: &Config, device: &Device, watch: Wat
         report(view.bytes.len() as u64)?;
         done += view.bytes.len() as u64;
     }
-    Decoder::build(config, Arc::new(Fused), |name| {
+    Decoder::build(config, ops, |name| {
         tensors.get(name).cloned().ok_or_else(|| Error::TensorMissing { tensor: name.to_string() })
     })
 }
