@@ -44,8 +44,13 @@ export function mendsOf(problem: Problem): Mend[] {
     case "storage":
       return view.room === "settings" && view.section === way ? [] : [{ label: m.mends[way], run: () => view.settings(way) }];
     case "panel":
-      return [{ label: m.mends.panel, run: () => void (view.narrow ? (view.panelDrawer = true) : api.setSetting({ key: "panel", value: true })) }];
+      return [{ label: m.mends.panel, run: showPanel }];
     default:
       return [];
   }
+}
+
+function showPanel() {
+  if (view.narrow) view.panelDrawer = true;
+  else void api.setSetting({ key: "panel", value: true });
 }

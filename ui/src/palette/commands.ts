@@ -1,0 +1,87 @@
+//! What the palette can do, as far as it makes sense now.
+
+import { api, transport, type Chat, type JsonValue } from "$api";
+import { m } from "$i18n";
+import { act } from "$state/act";
+import { mirror } from "$state/mirror.svelte";
+import { view } from "$state/view.svelte";
+import { toast } from "$shared/toasts.svelte";
+import { toggleList, togglePanel } from "../frame";
+import { choose, listed, load, unload } from "../models/models.svelte";
+
+export type Command = { id: string; label: string; keys?: string; run: () => void };
+
+const set = (key: string, value: JsonValue) => void act(api.setSetting({ key, value }));
+
+async function newPage() {
+  const base = listed().find((model) => model.kind === "base");
+  const page = await act(api.newChat({ kind: "page", model: base?.id ?? null }));
+  if (page) view.open(page.id);
+}
+
+async function copyChat(chat: Chat) {
+  const text = await act(api.exportText({ chat: chat.id, format: "markdown" }));
+  if (text === undefined) return;
+  await navigator.clipboard.writeText(text);
+  toast(m.palette.chatCopied);
+}
+
+/** Reactive: reads the mirror and the view. */
+export function commands(): Command[] {
+  const chat = view.room === "chats" && view.chat !== null ? mirror.chats.get(view.chat) : undefined;
+  const list: Command[] = [
+    { id: "new-chat", label: m.palette.newChat, keys: "mod+N", run: () => view.open(null) },
+    { id: "new-page", label: m.palette.newPage, run: () => void newPage() },
+  ];
+  if (chat) list.push(...chatCommands(chat));
+  list.push(
+    { id: "models", label: m.palette.openModels, run: () => (view.room = "models") },
+    { id: "add-model", label: m.palette.addModel, run: () => void choose("model_file") },
+  );
+  for (const model of listed()) {
+    if (model.loaded_by) list.push({ id: `unload-${model.id}`, label: m.palette.unload(model.name), run: () => void unload(model) });
+    else if (model.state !== "missing") list.push({ id: `load-${model.id}`, label: m.palette.load(model.name), run: () => void load(model) });
+  }
+  list.push(
+    { id: "sidebar", label: m.palette.toggleSidebar, keys: "mod+B", run: toggleList },
+    { id: "settings", label: m.palette.openSettings, keys: "mod+,", run: () => view.settings("general") },
+    { id: "keys", label: m.palette.openShortcuts, run: () => (view.over = "shortcuts") },
+    { id: "diagnostics", label: m.palette.openDiagnostics, run: () => view.settings("diagnostics") },
+    { id: "home", label: m.settings.showHome, run: () => void act(transport.reveal("home")) },
+    { id: "light", label: m.palette.theme.light, run: () => set("theme", "light") },
+    { id: "dark", label: m.palette.theme.dark, run: () => set("theme", "dark") },
+    { id: "system", label: m.palette.theme.system, run: () => set("theme", null) },
+    { id: "zh", label: m.palette.toChinese, run: () => set("language", "zh") },
+    { id: "en", label: m.palette.toEnglish, run: () => set("language", "en") },
+  );
+  return list;
+}
+
+function chatCommands(chat: Chat): Command[] {
+  const list: Command[] = [];
+  if (chat.kind === "chat") {
+    list.push(
+      { id: "inspect", label: m.palette.inspect, run: () => (view.over = "inspector") },
+      { id: "find", label: m.palette.find, keys: "mod+F", run: () => (view.finding = true) },
+    );
+  }
+  list.push(
+    { id: "panel", label: m.palette.togglePanel, run: togglePanel },
+    {
+      id: "pin",
+      label: chat.pinned ? m.palette.unpin : m.palette.pin,
+      run: () => void act(api.pinChat({ chat: chat.id, pinned: !chat.pinned })),
+    },
+    { id: "copy", label: m.palette.copyChat, run: () => void copyChat(chat) },
+  );
+  return list;
+}
+
+/** Every word of the query stands somewhere in the label. */
+export function matches(label: string, query: string): boolean {
+  const text = label.toLocaleLowerCase();
+  return query
+    .toLocaleLowerCase()
+    .split(/\s+/)
+    .every((word) => text.includes(word));
+}
