@@ -19,8 +19,26 @@ const katexWoff2Only: Plugin = {
   },
 };
 
+/** `import { X } from "@lucide/svelte"` would compile all 1,700 icons to throw all but some away: each from its own file. */
+const lucideOneByOne: Plugin = {
+  name: "lucide-one-by-one",
+  enforce: "pre",
+  transform(code, id) {
+    if (id.includes("node_modules") || !code.includes('from "@lucide/svelte"')) return null;
+    const kebab = (name: string) => name.replace(/([a-z])([A-Z])/g, "$1-$2").replace(/([A-Za-z])(\d)/g, "$1-$2").replace(/(\d)([A-Z])/g, "$1-$2").toLowerCase();
+    return code.replace(/import \{([^}]*)\} from "@lucide\/svelte";/g, (_, names: string) =>
+      names
+        .split(",")
+        .map((name) => name.trim())
+        .filter((name) => name && !name.startsWith("type "))
+        .map((name) => `import ${name.split(" as ").at(-1)} from "@lucide/svelte/icons/${kebab(name.split(" as ")[0]!)}";`)
+        .join(" "),
+    );
+  },
+};
+
 export default defineConfig({
-  plugins: [katexWoff2Only, tailwindcss(), svelte(), svelteTesting()],
+  plugins: [katexWoff2Only, lucideOneByOne, tailwindcss(), svelte(), svelteTesting()],
   resolve: {
     alias: {
       $api: src("api"),

@@ -8,8 +8,11 @@ const READER_MS = 400;
 export class Stick {
   /** The reader is at the end. */
   stuck = $state(true);
+  /** The end is out of sight. */
+  away = $state(false);
   #scroller: HTMLElement | undefined;
   #last = 0;
+  #height = 0;
   #touched = 0;
 
   attach = (scroller: HTMLElement) => {
@@ -36,18 +39,26 @@ export class Stick {
     const scroller = this.#scroller;
     if (!scroller) return;
     const left = scroller.scrollHeight - scroller.clientHeight - scroller.scrollTop;
+    this.away = left > NEAR_PX;
     const up = scroller.scrollTop < this.#last - 1;
+    const sameSize = scroller.scrollHeight === this.#height;
     this.#last = scroller.scrollTop;
+    this.#height = scroller.scrollHeight;
     if (left <= NEAR_PX && !up) this.stuck = true;
-    else if (up && left > NEAR_PX && performance.now() - this.#touched < READER_MS) this.stuck = false;
+    else if (up && left > NEAR_PX && (sameSize || performance.now() - this.#touched < READER_MS)) this.stuck = false;
   }
 
   /** After something grew: go on showing the end, if the reader was there. */
   follow() {
     const scroller = this.#scroller;
-    if (!scroller || !this.stuck) return;
+    if (!scroller) return;
+    if (!this.stuck) {
+      this.away = scroller.scrollHeight - scroller.clientHeight - scroller.scrollTop > NEAR_PX;
+      return;
+    }
     scroller.scrollTop = scroller.scrollHeight;
     this.#last = scroller.scrollTop;
+    this.#height = scroller.scrollHeight;
   }
 
   toEnd() {

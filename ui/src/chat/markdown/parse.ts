@@ -4,7 +4,6 @@
 //! are made to work after the sanitiser, by the component.
 
 import MarkdownIt from "markdown-it";
-import type { Token } from "markdown-it";
 import cjkFriendly from "markdown-it-cjk-friendly";
 import { mathRules } from "./math-rules";
 
@@ -15,8 +14,6 @@ export type Block =
 
 /** Quotes in quotes in lists: deeper nesting is nobody's prose, and each level costs stack. */
 const NESTING_MAX = 20;
-/** A heading in a message stands below the page's and the message's own. */
-const HEADING_SHIFT = 2;
 
 /** The only addresses that a person may be asked to open. */
 export function isWebAddress(url: string): boolean {
@@ -35,11 +32,11 @@ rules.link_open = (tokens, index) => {
   const url = String(tokens[index]?.attrGet("href") ?? "");
   return `<a class="link" role="link" tabindex="0" data-url="${markdown.utils.escapeHtml(url)}">`;
 };
+// All headings of a message stand one below the message's own (h2), whatever level it starts with; the class gives the size.
 for (const rule of ["heading_open", "heading_close"] as const) {
-  rules[rule] = (tokens, index, options, _env, self) => {
+  rules[rule] = (tokens, index) => {
     const token = tokens[index]!;
-    const level = Math.min(6, Number(token.tag.slice(1)) + HEADING_SHIFT);
-    return self.renderToken([{ ...token, tag: `h${level}`, attrIndex: () => -1, attrs: [["class", `level-${token.tag.slice(1)}`]] } as unknown as Token], 0, options);
+    return token.nesting === 1 ? `<h3 class="level-${token.tag.slice(1)}">` : "</h3>\n";
   };
 }
 for (const rule of ["th_open", "td_open"] as const) {

@@ -3,7 +3,7 @@
 import DOMPurify from "dompurify";
 
 const TAGS = [
-  "p", "br", "hr", "h3", "h4", "h5", "h6", "ul", "ol", "li", "blockquote", "strong", "em", "s", "code", "pre",
+  "p", "br", "hr", "h3", "ul", "ol", "li", "blockquote", "strong", "em", "s", "code", "pre",
   "div", "table", "thead", "tbody", "tr", "th", "td", "a", "span",
 ]; // prettier-ignore
 /** No `style`, no `href`, no `src`: an address is text until the person agrees. */

@@ -1,0 +1,34 @@
+//! A page of the window in Chromium, over the mock back end.
+
+import { chromium } from "playwright-core";
+import { fileURLToPath } from "node:url";
+
+const mock = (file) => fileURLToPath(new URL(`./mock/${file}`, import.meta.url));
+
+export async function launch() {
+  return chromium.launch({ executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args: ["--no-sandbox", "--disable-gpu", "--font-render-hinting=none"] });
+}
+
+/** Opens the window. `problems` gathers what the page complains of: errors, CSP violations, requests that leave. */
+export async function open(browser, url, options = {}, view = {}) {
+  const context = await browser.newContext({
+    viewport: { width: view.width ?? 1280, height: view.height ?? 800 },
+    deviceScaleFactor: view.scale ?? 1,
+    locale: options.language === "en" ? "en-US" : "zh-CN",
+    reducedMotion: view.motion ? "no-preference" : "reduce",
+  });
+  await context.grantPermissions(["clipboard-read", "clipboard-write"]);
+  const page = await context.newPage();
+  const problems = [];
+  page.on("pageerror", (error) => problems.push(`error: ${error.message}`));
+  page.on("console", (message) => ["error", "warning"].includes(message.type()) && problems.push(`console: ${message.text()}`));
+  page.on("request", (request) => !request.url().startsWith(url) && !request.url().startsWith("data:") && problems.push(`request: ${request.url()}`));
+  await page.addInitScript((given) => {
+    window.__MOCK__ = given;
+    document.addEventListener("securitypolicyviolation", (event) => console.error(`CSP: ${event.violatedDirective} ${event.blockedURI} ${event.sample}`));
+  }, options);
+  await page.addInitScript({ path: mock("rows.js") });
+  await page.addInitScript({ path: mock("backend.js") });
+  await page.goto(url);
+  return { context, page, problems };
+}

@@ -1,0 +1,99 @@
+//! Looks at the window: pictures of its states in both languages and themes, several widths, and at 200 % zoom, into /tmp/looks
+//! (or LOOKS); complains of page errors, CSP violations, requests that leave, and what axe finds.
+//!
+//! Run with `npm run look`. Needs Chromium (CHROMIUM, else /usr/bin/chromium).
+
+import { readFile, mkdir } from "node:fs/promises";
+import { createRequire } from "node:module";
+import { launch, open } from "./browser.mjs";
+import { rooms } from "./rooms.mjs";
+import { serve } from "./server.mjs";
+
+const folder = process.env.LOOKS ?? "/tmp/looks";
+const axe = await readFile(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+const only = process.argv[2];
+await mkdir(folder, { recursive: true });
+const server = await serve();
+const browser = await launch();
+let failures = 0;
+
+async function audit(page, name) {
+  // Evaluated by the driver, not inserted as a script element: the CSP stays in force.
+  await page.evaluate(axe);
+  // A menu floats at the end of the page, outside every landmark, as menus do: the rule of landmarks leaves it out.
+  const violations = await page.evaluate(async () => {
+    const all = await window.axe.run(document, { resultTypes: ["violations"], rules: { region: { enabled: false } } });
+    const regions = await window.axe.run({ exclude: [["[data-bits-floating-content-wrapper]"]] }, { resultTypes: ["violations"], runOnly: ["region"] });
+    return [...all.violations, ...regions.violations];
+  });
+  for (const violation of violations) {
+    failures += 1;
+    console.log(`axe ${name}: ${violation.id} (${violation.impact}) ${violation.nodes.slice(0, 3).map((node) => node.html.slice(0, 160)).join(" | ")}`);
+  }
+}
+
+const chat = (id) => async (page) => {
+  await page.evaluate((wanted) => [...document.querySelectorAll("nav button")].find((button) => button.textContent.includes(wanted))?.click(), id);
+  await page.waitForTimeout(500);
+};
+const scenes = {
+  hello: {},
+  answer: { go: async (page, zh) => { await chat(zh ? "怎么安装" : "How do I install")(page); } },
+  top: { go: async (page, zh) => { await chat(zh ? "怎么安装" : "How do I install")(page); await page.locator(".thread").evaluate((thread) => (thread.scrollTop = 0)); await page.waitForTimeout(200); } },
+  hover: { go: async (page, zh) => { await chat(zh ? "停止的回答" : "Stopped")(page); await page.locator("article").last().hover(); await page.waitForTimeout(300); } },
+  interrupted: { go: (page, zh) => chat(zh ? "被打断" : "Interrupted")(page) },
+  failed: { go: (page, zh) => chat(zh ? "失败的" : "Failed answer")(page) },
+  panel: { options: { panel: true, job: true }, go: async (page, zh) => { await chat(zh ? "怎么安装" : "How do I install")(page); } },
+  typing: { go: async (page) => { await page.locator("textarea").first().fill("第一行\n第二行，有一些字\n\n```js\nlet a = 1\n```"); await page.waitForTimeout(500); } },
+  streaming: { options: { tick: 40 }, go: async (page) => { await page.locator("textarea").first().fill("你好"); await page.keyboard.press("Enter"); await page.waitForTimeout(1500); } },
+  reading: { options: { tick: 400 }, go: async (page) => { await page.locator("textarea").first().fill("你好"); await page.keyboard.press("Enter"); await page.waitForTimeout(900); } },
+  search: { go: async (page, zh) => { if (!(await page.locator("#list-search").count())) await page.keyboard.press("Control+b"); await page.locator("#list-search").fill(zh ? "首都" : "capital"); await page.waitForTimeout(400); } },
+  edit: { go: async (page, zh) => { await chat(zh ? "停止的回答" : "Stopped")(page); await page.locator("textarea").first().focus(); await page.keyboard.press("ArrowUp"); await page.waitForTimeout(300); } },
+  again: { go: async (page, zh) => { await chat(zh ? "停止的回答" : "Stopped")(page); await page.locator("article").last().hover(); await page.locator("article").last().getByRole("group").last().getByRole("button").last().click(); await page.waitForTimeout(200); await page.getByRole("menuitem").first().click(); await page.waitForTimeout(300); } },
+  menu: { go: async (page, zh) => { await chat(zh ? "停止的回答" : "Stopped")(page); await page.locator("article").last().hover(); await page.locator("article").last().getByRole("group").last().getByRole("button").last().click(); await page.waitForTimeout(300); } },
+  models: { go: async (page) => { await page.locator("nav").first().getByRole("button").nth(1).click(); await page.waitForTimeout(300); } },
+  settings: { go: async (page) => { await page.keyboard.press("Control+,"); await page.waitForTimeout(300); } },
+  palette: { go: async (page) => { await page.keyboard.press("Control+k"); await page.waitForTimeout(300); } },
+  inspector: { go: async (page, zh) => { await chat(zh ? "停止的回答" : "Stopped")(page); await page.locator("textarea").first().focus(); await page.evaluate(() => undefined); await page.locator("article").last().hover(); await page.locator("article").last().getByRole("group").last().getByRole("button").last().click(); await page.waitForTimeout(200); await page.getByRole("menuitem").nth(5).click(); await page.waitForTimeout(400); } },
+  welcome: { options: { welcome: true }, go: (page) => page.waitForTimeout(800) },
+  page: { go: (page, zh) => chat(zh ? "一篇文稿" : "A page")(page) },
+  ...rooms,
+};
+const views = [
+  { name: "wide", width: 1280, height: 800 },
+  { name: "narrow", width: 640, height: 800 },
+  { name: "zoom", width: 640, height: 400, scale: 2 },
+];
+
+for (const language of ["zh", "en"]) {
+  for (const theme of ["light", "dark"]) {
+    for (const view of views) {
+      for (const [scene, { options = {}, go }] of Object.entries(scenes)) {
+        const name = `${scene}-${language}-${theme}-${view.name}`;
+        if (only && !new RegExp(only).test(name)) continue;
+        const { context, page, problems } = await open(browser, server.url, { language, theme, ...options }, view);
+        try {
+          await page.waitForSelector("nav, main", { timeout: 5000 });
+          if (view.width < 900 && go && !scene.startsWith("room-") && !["typing", "streaming", "reading", "settings", "palette", "models", "welcome", "search"].includes(scene)) {
+            await page.keyboard.press("Control+b");
+            await page.waitForTimeout(150);
+          }
+          await go?.(page, language === "zh");
+          await page.waitForTimeout(150);
+          await page.screenshot({ path: `${folder}/${name}.png` });
+          await audit(page, name);
+          if (await page.evaluate(() => window.hit)) problems.push("markup ran");
+        } catch (error) {
+          problems.push(`scene: ${error.message.split("\n")[0]}`);
+        }
+        for (const problem of problems) console.log(`${name}: ${problem}`);
+        failures += problems.length;
+        await context.close();
+      }
+    }
+  }
+}
+await browser.close();
+server.close();
+console.log(failures === 0 ? "nothing found" : `${failures} found`);
+process.exitCode = failures === 0 ? 0 : 1;
