@@ -1,4 +1,24 @@
 //! A conversation to tokens: built-in templates and a model file's own Jinja template.
+//!
+//! Control tokens come from templates alone. What a person wrote stays text: built-in templates encode it as such, and in what
+//! goes through Jinja every control token's name is broken by a character that is taken out again afterwards.
+
+mod built_in;
+mod choice;
+mod clock;
+mod jinja;
+mod sandbox;
+#[cfg(test)]
+mod tests;
+mod turns;
+mod writer;
+
+use built_in::BuiltIn;
+use jinja::Jinja;
+use turns::Turns;
+use writer::Writer;
+
+pub use choice::Hints;
 
 use crate::tokenizer::Tokenizer;
 
@@ -69,7 +89,7 @@ pub enum Error {
     NoTemplate,
     #[error("the chat template of the model file failed: {0}")]
     Failed(String),
-    #[error("the chat template of the model file {0}")]
+    #[error("the chat template of the model file goes beyond a limit: {0}")]
     Limit(String),
     #[error("there is no template called `{0}`")]
     Unknown(String),
@@ -97,33 +117,30 @@ impl Source {
     }
 }
 
-/// What is known about a model when its template is chosen.
-#[derive(Clone, Debug, Default)]
-pub struct Hints {
-    /// `general.architecture` or `model_type`.
-    pub architecture: String,
-    /// `general.name`, the file's and the folder's name.
-    pub names: Vec<String>,
-    /// The file's own Jinja template.
-    pub file: Option<String>,
-    /// What the person set: a built-in's name, "none", or a Jinja template.
-    pub set: Option<String>,
+enum Form {
+    BuiltIn(BuiltIn),
+    Jinja(Box<Jinja>),
+    None,
 }
 
 /// A chosen template.
 pub struct Template {
     name: String,
     source: Source,
+    form: Form,
+    marks: Option<Marks>,
+    warnings: Vec<String>,
 }
 
 impl Template {
-    pub fn choose(_hints: &Hints, _tokenizer: &Tokenizer) -> Result<Template, Error> {
-        unimplemented!()
+    /// What the person set; else the file's own template; else one by the model's names and vocabulary; else none (a base model).
+    pub fn choose(hints: &Hints, tokenizer: &Tokenizer) -> Result<Template, Error> {
+        choice::choose(hints, tokenizer)
     }
 
-    /// Names of the built-in templates, for a list to choose from.
+    /// Names of the built-in templates, for a list to choose from; "none" is possible too.
     pub fn built_in() -> &'static [&'static str] {
-        &["alpaca-2", "chatml", "llama-3", "mistral", "alpaca"]
+        &built_in::NAMES
     }
 
     pub fn name(&self) -> &str {
@@ -136,15 +153,36 @@ impl Template {
 
     /// It knows a thinking switch or a thought span.
     pub fn thinks(&self) -> bool {
-        unimplemented!()
+        self.marks.is_some()
     }
 
     /// What was not as expected but could be worked around.
     pub fn warnings(&self) -> &[String] {
-        unimplemented!()
+        &self.warnings
     }
 
-    pub fn render(&self, _prompt: &Prompt, _tokenizer: &Tokenizer) -> Result<Rendered, Error> {
-        unimplemented!()
+    pub fn render(&self, prompt: &Prompt, tokenizer: &Tokenizer) -> Result<Rendered, Error> {
+        let mut rendered = match (prompt, &self.form) {
+            (Prompt::Raw(text), _) => render_raw(text, tokenizer),
+            (Prompt::Chat(_), Form::None) => return Err(Error::NoTemplate),
+            (Prompt::Chat(chat), Form::BuiltIn(built_in)) => {
+                built_in.render(&Turns::new(chat), self.marks.as_ref(), tokenizer)
+            }
+            (Prompt::Chat(chat), Form::Jinja(jinja)) => jinja.render(chat, self.marks.as_ref(), tokenizer)?,
+        };
+        rendered.ends.extend(tokenizer.ends());
+        rendered.ends.sort_unstable();
+        rendered.ends.dedup();
+        Ok(rendered)
     }
+}
+
+fn render_raw(text: &str, tokenizer: &Tokenizer) -> Rendered {
+    let mut writer = Writer::new(tokenizer);
+    if tokenizer.adds_bos() {
+        writer.id(tokenizer.bos());
+    }
+    writer.text(text);
+    let (tokens, text) = writer.finish();
+    Rendered { tokens, text, reply_began: true, ..Rendered::default() }
 }

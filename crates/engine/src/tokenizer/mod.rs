@@ -8,7 +8,7 @@ mod json;
 mod model_file;
 mod spm;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod vocabulary;
 
 use std::borrow::Cow;
@@ -196,6 +196,11 @@ impl Tokenizer {
         matches!(self.algorithm, Algorithm::Spm(_))
     }
 
+    /// Every segment after a control token gets the dummy prefix, not only the first.
+    pub(crate) fn prefixes_every_segment(&self) -> bool {
+        self.prefixes_every_segment
+    }
+
     /// Tokens of a text that begins a segment (with the dummy prefix, where the tokenizer has one). No control tokens, whatever
     /// the text says.
     pub fn encode(&self, text: &str) -> Vec<u32> {
@@ -214,7 +219,7 @@ impl Tokenizer {
         out
     }
 
-    fn encode_segment(&self, text: &str, first: bool, out: &mut Vec<u32>) {
+    pub(crate) fn encode_segment(&self, text: &str, first: bool, out: &mut Vec<u32>) {
         if text.is_empty() {
             return;
         }
