@@ -95,7 +95,10 @@ window.__MOCK_ROWS__ = (options) => {
   if (options.language) settings.push({ key: "language", value: options.language });
   if (options.theme) settings.push({ key: "theme", value: options.theme });
   if (options.panel) settings.push({ key: "panel", value: true });
-  if (options.welcome) settings.shift();
+  if (options.welcome) {
+    settings.shift();
+    chats.length = messages.length = 0;
+  }
   for (const [key, value] of Object.entries(options.settings ?? {})) settings.push({ key, value });
 
   return {
