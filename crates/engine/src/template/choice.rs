@@ -39,8 +39,7 @@ pub(super) fn choose(hints: &Hints, tokenizer: &Tokenizer) -> Result<Template, E
         };
         Template { name: name.to_owned(), source, form, marks, warnings: Vec::new() }
     };
-    let set = hints.set.as_deref().map(str::trim).filter(|set| !set.is_empty());
-    if let Some(set) = set {
+    if let Some(set) = hints.set.as_deref().filter(|set| !set.trim().is_empty()) {
         if set == "none" {
             return Ok(template(Form::None, "none", Source::SetByYou));
         }

@@ -96,7 +96,9 @@ impl Jinja {
                 Role::User => context! { role => "user", content },
                 Role::Assistant if turn.thought.is_empty() => context! { role => "assistant", content },
                 Role::Assistant => {
-                    context! { role => "assistant", content, reasoning_content => safe(&turn.thought) }
+                    // Under both names, as transformers gives it.
+                    let thought = safe(&turn.thought);
+                    context! { thinking => thought, role => "assistant", content, reasoning_content => thought }
                 }
             });
         }

@@ -7,6 +7,7 @@ mod built_in;
 mod choice;
 mod clock;
 mod jinja;
+mod json;
 mod sandbox;
 #[cfg(test)]
 mod tests;

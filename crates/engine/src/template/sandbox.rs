@@ -5,7 +5,7 @@ use std::io::Write;
 use minijinja::value::{Kwargs, Value};
 use minijinja::{Environment, ErrorKind, UndefinedBehavior};
 
-use super::clock;
+use super::{clock, json};
 
 /// The longest templates in use have some 30 KB.
 const SOURCE_BYTES_MAX: usize = 1 << 18;
@@ -18,6 +18,9 @@ const DEPTH_MAX: usize = 200;
 
 /// What the messages need, and this much more.
 const OUTPUT_BYTES_EXTRA: usize = 4 << 20;
+
+/// For JSON that people read; templates use 4 at most.
+const INDENT_MAX: usize = 16;
 
 /// Why a template gave no text.
 #[derive(Debug)]
@@ -101,9 +104,17 @@ fn raise(message: &str) -> Result<Value, minijinja::Error> {
     Err(minijinja::Error::new(ErrorKind::InvalidOperation, format!("{RAISED}{message}")))
 }
 
-/// Like Python's `json.dumps(value, ensure_ascii=False)`: with a blank after commas and colons.
-fn to_json(value: &Value, _options: Kwargs) -> Result<Value, minijinja::Error> {
-    let json = serde_json::to_string(value)
+fn to_json(value: &Value, indent: Option<usize>, options: Kwargs) -> Result<Value, minijinja::Error> {
+    let named: Option<usize> = options.get("indent")?;
+    let indent = indent.or(named);
+    if indent.is_some_and(|indent| indent > INDENT_MAX) {
+        return Err(minijinja::Error::new(
+            ErrorKind::InvalidOperation,
+            format!("tojson: more than {INDENT_MAX} blanks"),
+        ));
+    }
+    let mut out = Bounded { bytes: Vec::new(), max: OUTPUT_BYTES_EXTRA };
+    json::write(value, indent, &mut out)
         .map_err(|error| minijinja::Error::new(ErrorKind::BadSerialization, error.to_string()))?;
-    Ok(Value::from(json))
+    Ok(Value::from(String::from_utf8_lossy(&out.bytes).into_owned()))
 }

@@ -178,3 +178,93 @@ fn turns_are_brought_into_order() {
     );
     assert_eq!(render("alpaca-2", &tokenizer, &chat("", &[])).text, "<s>[INST]  [/INST]");
 }
+
+/// Golden data: `tests/golden/templates.py`.
+#[test]
+fn files_own_templates_render_as_in_transformers() {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/text/templates.json");
+    let golden: serde_json::Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+    let (plain, bos) = (byte_level(), byte_level().bos().unwrap());
+    let tokenizer = plain.with_eos("<|eot_id|>");
+    for case in golden["cases"].as_array().unwrap() {
+        let mut chat = Chat { thinking: case["thinking"].as_bool(), ..Chat::default() };
+        for told in case["turns"].as_array().unwrap() {
+            let text = told[1].as_str().unwrap();
+            let thought = told[2].as_str().unwrap_or_default().to_owned();
+            match told[0].as_str().unwrap() {
+                "system" => chat.system = text.into(),
+                "user" => chat.turns.push(turn(Role::User, text)),
+                _ => chat.turns.push(Turn { thought, ..turn(Role::Assistant, text) }),
+            }
+        }
+        let source = golden["templates"][case["template"].as_str().unwrap()].as_str().unwrap();
+        let rendered = set(source, &tokenizer).render(&Prompt::Chat(chat.clone()), &tokenizer);
+        let Some(expected) = case["text"].as_str() else {
+            let text = rendered.unwrap().text;
+            assert!(text.contains(&format!("{}\n\n{}", chat.system, chat.turns[0].text).trim()), "{text}");
+            continue;
+        };
+        let rendered = rendered.unwrap();
+        // The vocabulary says that a text begins with BOS; where a template leaves it out, it is added.
+        let own = expected.starts_with("<|begin_of_text|>");
+        let text = rendered.text.strip_prefix("<|begin_of_text|>").filter(|_| !own).unwrap_or(&rendered.text);
+        assert_eq!(text, expected, "{case}");
+        let ids: Vec<u32> = case["ids"].as_array().unwrap().iter().map(|id| id.as_u64().unwrap() as u32).collect();
+        assert_eq!(rendered.tokens[0], bos);
+        assert_eq!(rendered.tokens[usize::from(!own)..], ids, "{case}");
+    }
+}
+
+#[test]
+fn a_thinking_template_says_where_the_thought_is() {
+    let tokenizer = byte_level();
+    let jinja = "{{ messages[-1].content }}>{% if enable_thinking is defined and not enable_thinking %}<think>\n\n</think>\n\n{% endif %}";
+    let opening = "{{ messages[-1].content }}><think>{{ '\n' }}";
+    let render = |source: &str, chat: Chat| {
+        let template = set(source, &tokenizer);
+        assert!(template.thinks());
+        let rendered = template.render(&Prompt::Chat(chat), &tokenizer).unwrap();
+        (rendered.text.replace("<|begin_of_text|>", ""), rendered.in_thought, rendered.reply_began)
+    };
+    let ask = chat("", &["x"]);
+    let off = Chat { thinking: Some(false), ..ask.clone() };
+    assert_eq!(render(jinja, ask.clone()), ("x>".into(), false, false));
+    assert_eq!(render(jinja, off), ("x><think>\n\n</think>\n\n".into(), false, false));
+    assert_eq!(render(opening, ask.clone()), ("x><think>\n".into(), true, false));
+    let thought = Chat { begin_thought: "嗯".into(), ..ask.clone() };
+    assert_eq!(render(jinja, thought.clone()), ("x><think>\n嗯".into(), true, true));
+    assert_eq!(render(opening, thought.clone()), ("x><think>\n嗯".into(), true, true));
+    let both = Chat { begin: "好".into(), ..thought };
+    assert_eq!(render(jinja, both.clone()), ("x><think>\n嗯\n</think>\n\n好".into(), false, true));
+    assert_eq!(render(opening, both), ("x><think>\n嗯\n</think>\n\n好".into(), false, true));
+    let begun = Chat { begin: "好".into(), ..ask };
+    assert_eq!(render(jinja, begun.clone()), ("x>好".into(), false, true));
+    assert_eq!(render(opening, begun), ("x><think>\n\n</think>\n\n好".into(), false, true));
+    assert!(!set("{{ messages }}", &tokenizer).thinks());
+}
+
+#[test]
+fn a_template_that_fails_says_where_and_why() {
+    let tokenizer = byte_level();
+    let fails = |source: &str| {
+        let template = set(source, &tokenizer);
+        template.render(&Prompt::Chat(chat("s", &["x"])), &tokenizer).unwrap_err().to_string()
+    };
+    assert!(fails("{{ raise_exception('only Klingon') }}").ends_with("only Klingon"));
+    let undefined = fails("\n\n{{ nothing.at.all }}");
+    assert!(undefined.contains("line 3"), "{undefined}");
+    assert!(fails("{% include '/etc/passwd' %}").contains("template not found"));
+    let broken = Template::choose(&Hints { set: Some("{% for %}".into()), ..Hints::default() }, &tokenizer);
+    assert!(broken.err().unwrap().to_string().contains("line 1"));
+}
+
+#[test]
+fn dates_are_written_as_strftime_does() {
+    // date -u -d @1700000000 +…
+    let format = |format: &str| clock::format(format, 1_700_000_000);
+    assert_eq!(format("%d %b %Y"), "14 Nov 2023");
+    assert_eq!(format("%A, %B %-d, %Y %H:%M:%S"), "Tuesday, November 14, 2023 22:13:20");
+    assert_eq!(format("%Y-%m-%d %I %p %y %j 100%"), "2023-11-14 10 PM 23 %j 100%");
+    assert_eq!(clock::format("%F %T %a", 951_782_400), "2000-02-29 00:00:00 Tue");
+    assert_eq!(clock::format("%F", 0), "1970-01-01");
+}

@@ -186,6 +186,13 @@ impl Tokenizer {
         self.adds_bos
     }
 
+    /// Another end of text, for tests.
+    #[cfg(test)]
+    pub(crate) fn with_eos(mut self, name: &str) -> Tokenizer {
+        self.eos = self.find(name);
+        self
+    }
+
     /// What was not as expected but could be worked around.
     pub fn warnings(&self) -> &[String] {
         &self.warnings
