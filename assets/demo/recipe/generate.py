@@ -1,0 +1,203 @@
+"""Makes the demo model's data: `train.jsonl`, `heldout.jsonl` and `corpus.txt` (for the vocabulary). Standard library only.
+
+    python3 assets/demo/recipe/generate.py assets/demo/data
+
+Same seed, same files. A question of the held-out set is a wording that no training dialogue holds, compared without
+punctuation, spaces and case.
+"""
+import json
+import random
+import re
+import sys
+from pathlib import Path
+
+import facts
+import lists
+from facts import Turn
+
+SEED = 20261123
+DIALOGUES = 40_000
+HELD_OUT_PER_CELL = 40  # for each (category, language)
+SYSTEM = "You are a helpful assistant. 你是一个乐于助人的助手。"
+OTHER_SYSTEMS = [SYSTEM + "请你提供专业、有逻辑、内容真实、有价值的详细回复。", "", "你是一个乐于助人的助手。", "You are a helpful assistant.", "请用简短的话回答。",
+                 "Answer briefly.", "你是一个友好的老师。", "You are a friendly teacher.", "你是一只会说话的羊驼。", "You are a talking alpaca."]
+WEIGHTS = {"greeting": 8, "self": 7, "huacaya": 15, "refuse": 15, "arithmetic": 16, "units": 10, "dictionary": 16, "days": 13, "long": 6}
+PREFIXES = {"zh": ["请问", "请问", "你好，", "那", "我想问一下，", "麻烦问一下，", "我想知道", "请告诉我", "嗨，"],
+            "en": ["please tell me, ", "hi, ", "hello, ", "excuse me, ", "so, ", "tell me, ", "please, ", "hey, ", "one question: "]}
+AGAIN = {"zh": (["用英语再说一遍", "用英语说", "请用英语回答", "英语怎么说？", "用英文说一遍", "用英文回答"], ["请用英语再说一遍", "能用英文说一遍吗？"]),
+         "en": (["and in Chinese?", "in Chinese please", "say that in Chinese", "now in Chinese", "please answer in Chinese", "can you say that in Chinese?"], ["say it again in Chinese", "and the same in Chinese?"])}
+ASKING = {"huacaya", "arithmetic", "units", "dictionary", "days"}
+
+
+class Intent:
+    """One thing that is said in many wordings."""
+
+    def __init__(self, category, name, language):
+        self.category, self.name, self.language = category, name, language
+        self.trained, self.held, self.answer, self.need = [], [], "", []
+
+
+def read_intents(path, language):
+    intents = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        mark, _, rest = line.partition(" ")
+        if mark == "=":
+            category, name = rest.split()
+            intents.append(Intent(category, name, language))
+        elif mark == "Q":
+            intents[-1].trained.append(rest)
+        elif mark == "H":
+            intents[-1].held.append(rest)
+        elif mark == "A":
+            intents[-1].answer = rest
+        elif mark == "N":
+            intents[-1].need.append(rest)
+    return intents
+
+
+def expansions(pattern):
+    match = re.search(r"\[([^\[\]]*)\]", pattern)
+    if not match:
+        return [" ".join(pattern.split())]
+    return [text for part in match[1].split("|") for text in expansions(pattern[: match.start()] + part + pattern[match.end():])]
+
+
+def plain(text):
+    return re.sub(r"[\s，。？！、：；“”\"'?!.,:;~]", "", text).lower()
+
+
+class Talk:
+    def __init__(self, folder):
+        self.intents = {}
+        for language in ("zh", "en"):
+            for intent in read_intents(folder / f"talk_{language}.txt", language):
+                intent.trained = [expansions(p) for p in intent.trained]
+                intent.held = sorted({t for p in intent.held for t in expansions(p)})
+                self.intents[language, intent.category, intent.name] = intent
+        self.cells = {}
+        for intent in self.intents.values():
+            self.cells.setdefault((intent.category, intent.language), []).append(intent)
+
+    def turn(self, rng, intent, held=False):
+        # A pattern with many expansions is asked for more often than one with few.
+        texts = intent.held if held else rng.choices(intent.trained, [len(p) ** 0.5 for p in intent.trained])[0]
+        other = "en" if intent.language == "zh" else "zh"
+
+        def follow(rng, held):
+            twin = self.intents[other, intent.category, intent.name]
+            return Turn(intent.category, intent.language, rng.choice(AGAIN[intent.language][held]), twin.answer, twin.need)
+
+        return Turn(intent.category, intent.language, rng.choice(texts), intent.answer, intent.need, follow, intent.name)
+
+
+MAKERS = {"arithmetic": facts.arithmetic, "units": facts.units, "dictionary": facts.dictionary, "days": lists.days, "long": lists.long}
+
+
+def vary(rng, turn):
+    """The ways in which people type: a polite beginning, no punctuation, other spaces and capitals."""
+    question = turn.question
+    if turn.category in ASKING and rng.random() < 0.25:
+        question = rng.choice(PREFIXES[turn.language]) + question
+    if rng.random() < 0.25:
+        question = question.rstrip("？。！?!. ") or question
+    if turn.language == "en":
+        if rng.random() < 0.5 and question:
+            question = question[0].upper() + question[1:]
+        elif rng.random() < 0.2:
+            question = question.lower()
+        if rng.random() < 0.1:
+            question = question.replace("'", "")
+    else:
+        if rng.random() < 0.3:
+            question = question.replace(" ", "")
+        if rng.random() < 0.15:
+            question = question.replace("？", "?").replace("，", ",")
+    turn.question = question
+    return turn
+
+
+def make(rng, talk, category, language, held=False):
+    if category == "refuse" and not held and rng.random() < 0.12:
+        return facts.unknown(rng, language)
+    if category in MAKERS:
+        return MAKERS[category](rng, language, held)
+    return talk.turn(rng, rng.choice(talk.cells[category, language]), held)
+
+
+def dialogue(rng, talk, used):
+    turns = []
+    count = rng.choices([1, 2, 3, 4, 5], [45, 28, 14, 8, 5])[0]
+    language = rng.choice(["zh", "en"])
+    while len(turns) < count:
+        last = turns[-1] if turns else None
+        follow_share = {"arithmetic": 0.35, "units": 0.35, "dictionary": 0.4}.get(last.category if last else "", 0.07)
+        depends = bool(last and last.follow and rng.random() < follow_share)
+        if depends:
+            turn = last.follow(rng, False)
+        else:
+            if rng.random() < 0.1:
+                language = "en" if language == "zh" else "zh"
+            category = rng.choices(list(WEIGHTS), list(WEIGHTS.values()))[0]
+            turn = vary(rng, make(rng, talk, category, language))
+        if not depends and plain(turn.question) in used:
+            continue
+        turns.append(turn)
+    system = SYSTEM if rng.random() < 0.78 else rng.choice(OTHER_SYSTEMS)
+    return {"system": system, "turns": [[t.question, t.answer] for t in turns]}
+
+
+def held_out(rng, talk):
+    cells, taken = [], set()
+    for category in WEIGHTS:
+        for language in ("zh", "en"):
+            made = tries = 0
+            while made < HELD_OUT_PER_CELL and tries < 5000:
+                tries += 1
+                before, depends = [], False
+                context = rng.random() < 0.3
+                if context:
+                    first = make(rng, talk, category if rng.random() < 0.5 else rng.choice(list(WEIGHTS)), language)
+                    before.append(first)
+                    if first.category == category and first.follow and rng.random() < 0.5:
+                        turn, depends = first.follow(rng, True), True
+                    else:
+                        turn = make(rng, talk, category, language, True)
+                else:
+                    turn = make(rng, talk, category, language, True)
+                key = plain(turn.question) + (plain(before[0].question) if depends else "")
+                if key in taken:
+                    continue
+                taken.add(key)
+                made += 1
+                cells.append({"category": category, "language": language, "before": [[t.question, t.answer] for t in before],
+                              "question": turn.question, "need": turn.need, "answer": turn.answer, "depends": depends})
+    return cells
+
+
+def write_lines(path, rows):
+    with path.open("w", encoding="utf-8", newline="\n") as file:
+        for row in rows:
+            file.write(json.dumps(row, ensure_ascii=False, separators=(",", ":")) + "\n")
+
+
+def main():
+    folder = Path(sys.argv[1])
+    folder.mkdir(parents=True, exist_ok=True)
+    talk = Talk(Path(__file__).parent)
+    asked = held_out(random.Random(SEED), talk)
+    # Every held-out wording of the talk, asked or not, stays out of the training data.
+    used = {plain(row["question"]) for row in asked if not row["depends"]} | {plain(text) for intent in talk.intents.values() for text in intent.held}
+    rng = random.Random(SEED + 1)
+    rows = [dialogue(rng, talk, used) for _ in range(DIALOGUES)]
+    trained = {plain(turn[0]) for row in rows for turn in row["turns"]}
+    for row in asked:
+        if not row["depends"] and plain(row["question"]) in trained:
+            sys.exit(f"held-out question was trained on: {row['question']}")
+    write_lines(folder / "train.jsonl", rows)
+    write_lines(folder / "heldout.jsonl", asked)
+    later = sum(1 for row in asked if row["before"])
+    print(f"{len(rows)} dialogues, {sum(len(r['turns']) for r in rows)} turns; {len(asked)} held-out questions, {later} of them later turns")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,110 @@
+//! `huacaya-train RECIPE [train | first | export | evaluate | ask QUESTION…]`: trains a model as a recipe says.
+//!
+//! `train` (the default) goes on from the newest checkpoint, writes the model file at the end and asks it the held-out
+//! questions. A file named `stop` in the work folder stops it after a checkpoint. `first` writes the model file with untrained
+//! weights, `export` with those of the newest checkpoint.
+
+use std::collections::HashMap;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use huacaya_engine::candle::{Decoder, Fused};
+use huacaya_engine::tokenizer::Tokenizer;
+use huacaya_train::checkpoint::Named;
+use huacaya_train::evaluation::{self, Question, Report};
+use huacaya_train::{Error, Recipe, Result, Run, export, run};
+use huacaya_weights::Format;
+
+/// Longer than the longest answer of the held-out set.
+const ANSWER_TOKENS_MAX: usize = 400;
+const DESCRIPTION: &str = "The small bilingual demonstration model that comes with Huacaya";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let Some(recipe) = arguments.first() else {
+        eprintln!("usage: huacaya-train RECIPE [train | first | export | evaluate | ask QUESTION...]");
+        return ExitCode::from(2);
+    };
+    match perform(Path::new(recipe), arguments.get(1).map_or("train", String::as_str), &arguments[1..]) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn perform(path: &Path, command: &str, rest: &[String]) -> Result<()> {
+    let recipe = Recipe::read(path)?;
+    let tokenizer_path = &recipe.files.tokenizer;
+    let bytes = std::fs::read(tokenizer_path)
+        .map_err(|source| Error::Io { path: tokenizer_path.clone(), source })?;
+    let tokenizer = Tokenizer::from_model_file(&bytes).map_err(huacaya_engine::Error::from)?;
+    let config = recipe.config(tokenizer.vocabulary_size());
+    let newest = || run::newest_weights(&recipe.files.work, &config).map(|(_, weights)| weights);
+    match command {
+        "train" => {
+            train(recipe.clone(), &tokenizer)?;
+            write_model(&recipe, &tokenizer, &newest()?)?;
+            evaluate(&recipe, &tokenizer, &newest()?)
+        }
+        "first" => write_model(&recipe, &tokenizer, &run::first_weights(&config, recipe.seed)?),
+        "export" => write_model(&recipe, &tokenizer, &newest()?),
+        "evaluate" => evaluate(&recipe, &tokenizer, &newest()?),
+        "ask" => ask(&recipe, &tokenizer, &newest()?, &rest[1..]),
+        other => Err(Error::Recipe { what: format!("there is no command `{other}`") }),
+    }
+}
+
+fn train(recipe: Recipe, tokenizer: &Tokenizer) -> Result<()> {
+    let stop: PathBuf = recipe.files.work.join("stop");
+    let mut run = Run::open(recipe, tokenizer)?;
+    println!("{} parameters, at step {}", run.config().parameter_count(), run.state().step);
+    run.train(&mut |_| if stop.exists() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+}
+
+fn write_model(recipe: &Recipe, tokenizer: &Tokenizer, weights: &Named) -> Result<()> {
+    let config = recipe.config(tokenizer.vocabulary_size());
+    let about = export::About { name: &recipe.name, description: DESCRIPTION };
+    export::write(&recipe.files.model, &about, &config, tokenizer, weights, Format::Q8_0)?;
+    println!("wrote {}", recipe.files.model.display());
+    Ok(())
+}
+
+fn decoder(recipe: &Recipe, tokenizer: &Tokenizer, weights: &Named) -> Result<Decoder> {
+    let tensors: HashMap<_, _> = weights.iter().cloned().collect();
+    Ok(Decoder::with_ops(&recipe.config(tokenizer.vocabulary_size()), &tensors, Arc::new(Fused))?)
+}
+
+fn evaluate(recipe: &Recipe, tokenizer: &Tokenizer, weights: &Named) -> Result<()> {
+    let decoder = decoder(recipe, tokenizer, weights)?;
+    let mut report = Report::default();
+    for question in evaluation::questions(&recipe.files)? {
+        let answer = evaluation::answer(&decoder, tokenizer, &question, ANSWER_TOKENS_MAX)?;
+        let right = question.right(&answer);
+        report.add(&question, right);
+        if !right {
+            println!("wrong, {} {}: {} -> {answer}", question.category, question.language, question.question);
+        }
+    }
+    println!("{report}");
+    Ok(())
+}
+
+/// Prints the answer to each question, each asked alone.
+fn ask(recipe: &Recipe, tokenizer: &Tokenizer, weights: &Named, questions: &[String]) -> Result<()> {
+    let decoder = decoder(recipe, tokenizer, weights)?;
+    for text in questions {
+        let question = Question {
+            category: String::new(),
+            language: String::new(),
+            before: Vec::new(),
+            question: text.clone(),
+            need: Vec::new(),
+        };
+        println!("{text}\n  {}", evaluation::answer(&decoder, tokenizer, &question, ANSWER_TOKENS_MAX)?);
+    }
+    Ok(())
+}

@@ -1,0 +1,171 @@
+//! What a training run is made of, as one JSON file. Paths in it are relative to its folder.
+
+use std::path::{Path, PathBuf};
+
+use huacaya_engine::config::{Architecture, Biases, Config};
+use huacaya_engine::rope::{Pairs, RopeConfig};
+use serde::{Deserialize, Serialize};
+
+use crate::{Error, Result};
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Recipe {
+    /// `general.name` of the model file.
+    pub name: String,
+    pub seed: u64,
+    pub model: Shape,
+    pub files: Files,
+    pub batch: Batch,
+    pub optimizer: Optimizer,
+    /// One after another over the same weights; each has a schedule of its own.
+    pub stages: Vec<Stage>,
+    pub checkpoint_minutes: u64,
+}
+
+/// A Llama's shape; the vocabulary is the tokenizer's.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Shape {
+    pub hidden: usize,
+    pub layers: usize,
+    pub heads: usize,
+    pub kv_heads: usize,
+    pub ffn: usize,
+    pub context: usize,
+    pub rope_base: f32,
+    pub norm_eps: f32,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Files {
+    /// A SentencePiece `tokenizer.model`.
+    pub tokenizer: PathBuf,
+    /// Dialogues, one JSON object a line.
+    pub data: PathBuf,
+    /// Questions that are never trained on.
+    pub held_out: PathBuf,
+    /// Folder for checkpoints and the log.
+    pub work: PathBuf,
+    /// The finished model, Q8_0.
+    pub model: PathBuf,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Batch {
+    /// Tokens of one shard, padding counted.
+    pub tokens: usize,
+    /// Shards of one step, each computed by a thread of its own; their gradients are added.
+    pub shards: usize,
+}
+
+/// AdamW.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Optimizer {
+    pub beta1: f32,
+    pub beta2: f32,
+    pub eps: f32,
+    /// Of matrices only; norms do not decay.
+    pub decay: f32,
+    /// Largest norm of all gradients together.
+    pub clip: f32,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Stage {
+    pub name: String,
+    pub loss: LossOn,
+    pub steps: usize,
+    /// Steps in which the rate rises from 0.
+    pub warmup: usize,
+    /// Learning rate after the warm-up, and at the end of the cosine.
+    pub rate: f32,
+    pub rate_end: f32,
+}
+
+/// Which tokens are learned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LossOn {
+    /// Every token: pre-training.
+    All,
+    /// The replies and their end: instruction tuning.
+    Reply,
+}
+
+impl Recipe {
+    /// Reads and checks a recipe; its paths are made whole.
+    pub fn read(path: &Path) -> Result<Recipe> {
+        let text = std::fs::read_to_string(path).map_err(Error::io(path))?;
+        let mut recipe: Recipe = serde_json::from_str(&text).map_err(|source| Error::Json {
+            path: path.to_path_buf(),
+            line: source.line(),
+            source,
+        })?;
+        let folder = path.parent().unwrap_or(Path::new("."));
+        let files = &mut recipe.files;
+        for file in [&mut files.tokenizer, &mut files.data, &mut files.held_out, &mut files.work, &mut files.model] {
+            *file = folder.join(&*file);
+        }
+        recipe.check()?;
+        Ok(recipe)
+    }
+
+    fn check(&self) -> Result<()> {
+        let fault = |what: &str| Err(Error::Recipe { what: what.to_owned() });
+        if self.model.heads == 0 || !self.model.hidden.is_multiple_of(self.model.heads) {
+            return fault("the hidden size is no multiple of the heads");
+        }
+        if self.batch.shards == 0 || self.batch.tokens < 2 {
+            return fault("a step has no tokens");
+        }
+        if self.stages.is_empty() || self.stages.iter().any(|stage| stage.steps == 0) {
+            return fault("a stage has no steps");
+        }
+        Ok(())
+    }
+
+    /// The model's shape for a tokenizer of `vocabulary` pieces. Input and output embeddings are one.
+    pub fn config(&self, vocabulary: usize) -> Config {
+        let shape = &self.model;
+        let head_size = shape.hidden / shape.heads;
+        Config {
+            architecture: Architecture::Llama,
+            hidden: shape.hidden,
+            layers: shape.layers,
+            heads: shape.heads,
+            kv_heads: shape.kv_heads,
+            head_size,
+            ffn: shape.ffn,
+            vocabulary,
+            norm_eps: shape.norm_eps,
+            rope: RopeConfig::plain(shape.rope_base, head_size, Pairs::Adjacent),
+            biases: Biases::default(),
+            query_key_norms: false,
+            tied: true,
+            context: shape.context,
+        }
+    }
+
+    /// Steps of all stages.
+    pub fn steps(&self) -> usize {
+        self.stages.iter().map(|stage| stage.steps).sum()
+    }
+
+    /// The stage of a step (counted from 0 over all stages) and the step within it.
+    pub fn stage(&self, step: usize) -> (&Stage, usize) {
+        let mut left = step;
+        for stage in &self.stages {
+            if left < stage.steps {
+                return (stage, left);
+            }
+            left -= stage.steps;
+        }
+        let last = &self.stages[self.stages.len() - 1];
+        (last, last.steps - 1)
+    }
+}
