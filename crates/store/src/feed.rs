@@ -38,7 +38,8 @@ pub(crate) struct Live {
 
 /// What has been read up to, on a connection of its own.
 pub(crate) struct Pump {
-    conn: SqliteConnection,
+    /// `None`: closed.
+    conn: Option<SqliteConnection>,
     pub last: i64,
     data_version: i64,
 }
@@ -46,13 +47,20 @@ pub(crate) struct Pump {
 impl Pump {
     pub async fn new(mut conn: SqliteConnection) -> sqlx::Result<Pump> {
         let last = change::last(&mut conn).await?;
-        Ok(Pump { conn, last, data_version: 0 })
+        Ok(Pump { conn: Some(conn), last, data_version: 0 })
     }
 
     /// Whether any connection has committed since the last call.
     pub async fn has_moved(&mut self) -> sqlx::Result<bool> {
-        let version = sqlx::query_scalar::<_, i64>("PRAGMA data_version").fetch_one(&mut self.conn).await?;
+        let conn = self.conn.as_mut().ok_or(sqlx::Error::PoolClosed)?;
+        let version = sqlx::query_scalar::<_, i64>("PRAGMA data_version").fetch_one(conn).await?;
         Ok(std::mem::replace(&mut self.data_version, version) != version)
+    }
+
+    pub async fn close(&mut self) {
+        if let Some(conn) = self.conn.take() {
+            conn.close().await.ok();
+        }
     }
 }
 
@@ -310,7 +318,8 @@ impl Store {
         let attempt = "read the changes";
         let mut pump = self.inner.pump.lock().await;
         let last = pump.last;
-        let mut tx = pump.conn.begin().await.attempt(attempt)?;
+        let conn = pump.conn.as_mut().ok_or(sqlx::Error::PoolClosed).attempt(attempt)?;
+        let mut tx = conn.begin().await.attempt(attempt)?;
         let mut read = change::read_since(&mut tx, last, &self.inner.owner.id).await.attempt(attempt)?;
         let mut open = self.inner.feed().open.clone();
         if let Extra::Open(chat) = extra {

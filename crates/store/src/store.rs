@@ -141,6 +141,7 @@ impl Store {
             tracing::warn!(%error, "rows of this process stay for the next start to recover");
         }
         self.inner.feed().close();
+        self.inner.pump.lock().await.close().await;
         self.inner.reader.close().await;
         self.inner.writer.close().await;
         self.inner.owner.remove_file();
