@@ -5,7 +5,7 @@ import { m } from "$i18n";
 import { view } from "$state/view.svelte";
 import type { Mend } from "./ErrorCard.svelte";
 
-type Way = "models" | "device" | "panel" | "diagnostics" | "storage";
+type Way = "models" | "panel" | "diagnostics" | "storage";
 
 const ways: Record<string, Way> = {
   no_model: "models",
@@ -14,10 +14,8 @@ const ways: Record<string, Way> = {
   model_unsupported: "models",
   model_is_base: "models",
   memory_short: "models",
-  load_failed: "models",
   template_failed: "models",
   template_unknown: "models",
-  device_unavailable: "device",
   prompt_too_long: "panel",
   attachment_over: "panel",
   parameter_invalid: "panel",
@@ -30,6 +28,7 @@ const ways: Record<string, Way> = {
   unknown_command: "diagnostics",
   wrong_arguments: "diagnostics",
   engine_failed: "diagnostics",
+  system_failed: "diagnostics",
   internal: "diagnostics",
 };
 
@@ -39,7 +38,6 @@ export function mendsOf(problem: Problem): Mend[] {
     case "models":
       // Whoever reads it in that room is there already.
       return view.room === "models" ? [] : [{ label: m.mends.models, run: () => (view.room = "models") }];
-    case "device":
     case "diagnostics":
     case "storage":
       return view.room === "settings" && view.section === way ? [] : [{ label: m.mends[way], run: () => view.settings(way) }];

@@ -15,8 +15,8 @@ export const models = {
   emptyBody: "A model is a file that answers. Add a GGUF file, or drop one here.",
   dropHere: "Drop model files anywhere in this window",
 
-  base: "continues text",
-  chat: "chats",
+  base: "for continuing text",
+  chat: "for conversation",
   thinks: "thinks first",
   bundled: "came with Huacaya",
   parameters: (count: string) => `${count} parameters`,

@@ -16,9 +16,7 @@ export const problems: Record<string, (v: Values) => string> = {
   model_broken: (v) => `“${v["model"]}” is not a sound model file: ${v["reason"]}. It was probably cut off or changed; get the file again.`,
   model_unsupported: (v) => `“${v["model"]}” is a model of the kind “${v["architecture"]}”, which this version cannot run. It runs the Llama, Mistral, Qwen2 and Qwen3 families.`,
   memory_short: (v) => `“${v["model"]}” needs ${bytes(v["needed"])} of memory, ${bytes(v["free"])} are free. Shorten the context, choose a smaller model, or close other programs.`,
-  load_failed: (v) => `“${v["model"]}” could not be loaded: ${v["reason"]}.`,
-  device_unavailable: (v) => `“${v["device"]}” cannot be used on this computer: ${v["reason"]}. Choose another device in the settings.`,
-  template_failed: (v) => `The template “${v["template"]}” does not work for this conversation: ${v["reason"]}. Choose another template for the model.`,
+  template_failed: (v) => `The template of “${v["model"]}” does not work for this conversation: ${v["reason"]}. Choose another template in the model's details.`,
   template_unknown: (v) => `There is no template named “${v["template"]}”. Choose another one for the model.`,
   model_is_base: (v) => `“${v["model"]}” is a base model: it continues text but does not chat. Open a page with it, or choose a chat model.`,
   prompt_too_long: (v) => `The text is ${count(v["over"])} tokens longer than the ${count(v["context"])} that fit. Shorten it, or enlarge the context in the panel.`,
@@ -36,7 +34,7 @@ export const problems: Record<string, (v: Values) => string> = {
   path_not_unicode: (v) => `The path ${v["path"]} holds characters that cannot be kept. Rename the file or its folder.`,
   file_unreadable: (v) => `${v["path"]} could not be read: ${v["reason"]}.`,
   file_unwritable: (v) => `${v["path"]} could not be written: ${v["reason"]}. Choose another place.`,
-  disk_full: (v) => `The disk is too full for ${v["path"]}: it needs ${bytes(v["needed"])}, ${bytes(v["free"])} are free.`,
+  disk_full: (v) => `The disk has no room left for ${v["path"]}. Free some space and try again.`,
   file_exists: (v) => `There is already a model at ${v["path"]}. Rename one of the two files.`,
   import_broken: (v) => `“${v["name"]}” could not be imported: ${v["reason"]}.`,
   character_broken: (v) => `“${v["name"]}” holds no character card that can be read: ${v["reason"]}.`,
@@ -51,6 +49,9 @@ export const problems: Record<string, (v: Values) => string> = {
   database_newer: (v) => `The history at ${v["path"]} was written by a newer version of Huacaya. Open it with that version.`,
   database_failed: (v) => `The history could not be read or written: ${v["reason"]}. Check that the disk is not full and not read-only.`,
   place_unusable: (v) => `The folder ${v["path"]} cannot be used: ${v["reason"]}.`,
+  unfit: (v) => `This cannot be done here: ${v["reason"]}.`,
+  link_refused: (v) => `${v["address"]} was not opened: only web addresses (http and https) are.`,
+  system_failed: (v) => `The system did not let Huacaya ${v["attempt"]}: ${v["reason"]}.`,
   internal: () => "Something went wrong inside Huacaya. The diagnostics in the settings have the details.",
 };
 
@@ -58,7 +59,6 @@ export const problems: Record<string, (v: Values) => string> = {
 export const mends = {
   models: "Open models",
   importModel: "Add a model file",
-  device: "Choose a device",
   panel: "Change parameters",
   diagnostics: "Open diagnostics",
   storage: "Show the storage folder",

@@ -17,8 +17,8 @@ export const models: typeof en = {
   emptyBody: "模型就是一个会回答的文件。添加一个 GGUF 文件，或者把它拖到这里。",
   dropHere: "模型文件可以拖到窗口的任何地方",
 
-  base: "续写文字",
-  chat: "对话",
+  base: "用于续写",
+  chat: "用于对话",
   thinks: "会先思考",
   bundled: "随程序附带",
   parameters: (count) => `${count} 参数`,
