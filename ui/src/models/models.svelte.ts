@@ -98,6 +98,11 @@ class Devices {
     return this.#list ?? [];
   }
 
+  /** Why each of the other devices is not used. */
+  why(): string[] {
+    return this.list.filter((device) => !device.available).map((device) => `${device.name} · ${m.settings.deviceUnavailable(device.reason ?? "")}`);
+  }
+
   /** Why the device that the person chose is not the one that runs. */
   fallback(model: Model): { device: string; reason: string } | null {
     const wanted = mirror.setting<string>("device");

@@ -18,6 +18,7 @@ export function shortcuts(ctrl: boolean): Shortcut[] {
     { what: "sidebar", keys: ["mod+B"] },
     { what: "models", keys: ["mod+L"] },
     { what: "settings", keys: ["mod+,"] },
+    { what: "list", keys: ["mod+/"] },
     { what: "zoomIn", keys: ["mod++"] },
     { what: "zoomOut", keys: ["mod+-"] },
     { what: "zoomReset", keys: ["mod+0"] },

@@ -110,7 +110,7 @@ export const chat = {
   hintCtrlEnter: "Ctrl+Enter sends, Enter makes a new line",
 
   // An empty chat
-  hello: "What would you like to talk about",
+  hello: "What would you like to talk about?",
   helloPersona: (name: string) => `You are talking with ${name}`,
   ideas: ["Who are you?", "What is 12 × 7?", "What is “apple” in Chinese?", "Tell me a story"] as string[],
 

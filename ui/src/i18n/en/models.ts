@@ -20,7 +20,6 @@ export const models = {
   thinks: "thinks first",
   bundled: "came with Huacaya",
   parameters: (count: string) => `${count} parameters`,
-  contextOf: (tokens: string) => `context ${tokens}`,
 
   pick: "Choose a model",
   pickFor: "The model that answers here",
@@ -34,7 +33,6 @@ export const models = {
   stopLoading: "Stop loading",
   loaded: "Loaded",
   loadedOn: (device: string) => `Loaded on ${device}`,
-  notLoaded: "Not loaded",
   unload: "Unload",
   unloaded: (name: string) => `“${name}” is out of memory again`,
   startChat: "Chat",
@@ -105,5 +103,4 @@ export const models = {
   importCopyHint: (size: string) => (size ? `Takes ${size} of disk space. You can then move or delete the original.` : "You can then move or delete the original."),
   importMany: (count: number) => `Add ${count} models`,
   notModel: (name: string) => `“${name}” is not a model file. GGUF files and model folders can be added.`,
-  failed: (name: string) => `“${name}” was not added`,
 };

@@ -9,7 +9,6 @@ export const page = {
   redo: "Redo the continuation",
   writing: "Writing",
   reading: (done: string, total: string) => `Reading ${done} of ${total} tokens`,
-  next: "Next tokens",
   nextHint: "How likely the model finds each token as the next one, at the end of the text",
   nextAsk: "Look at the next tokens",
   nextAgain: "The text has changed. Look again.",

@@ -27,5 +27,4 @@ export const palette = {
   theme: { light: "Theme: light", dark: "Theme: dark", system: "Theme: like the system" },
   toChinese: "界面语言：中文",
   toEnglish: "Language: English",
-  moreChats: "Type to search all chats",
 };

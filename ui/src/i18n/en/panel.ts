@@ -34,7 +34,6 @@ export const panel = {
   parameters: "Parameters",
   inspect: "Show the prompt",
   from: (source: string) => `From: ${source}`,
-  setHere: "Set here",
   resetTo: (value: string, source: string) => `Back to ${value} (${source})`,
   resetName: (name: string) => `Reset ${name}`,
   resetAll: "Reset all parameters",
@@ -43,9 +42,6 @@ export const panel = {
   groups: { basic: "Basics", repetition: "Against repetition", variety: "Variety", ends: "Where it ends", guidance: "Guidance and bias" },
   unset: "auto",
   random: "random",
-  none: "none",
-  on: "on",
-  off: "off",
 
   labels: {
     temperature: "Temperature",
@@ -105,7 +101,6 @@ export const panel = {
   contextHistory: "Conversation",
   contextDraft: "Your draft",
   contextReserve: "Kept for the answer",
-  contextFree: "Free",
   contextOver: (tokens: string) => `${tokens} tokens too many`,
   contextDropped: "The oldest turns no longer fit. A line in the chat shows where the model's memory starts; the system prompt is always kept.",
   contextEstimated: "Estimated; counted exactly once the model is loaded",

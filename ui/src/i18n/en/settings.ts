@@ -97,6 +97,7 @@ export const settings = {
     settings: "Settings",
     editLast: "Edit the last message (in an empty field)",
     versions: "Previous or next version of a message",
+    list: "These keys",
     zoomIn: "Larger",
     zoomOut: "Smaller",
     zoomReset: "Normal size",

@@ -103,7 +103,7 @@ export const chat: typeof en = {
   hintEnter: "Enter 发送，Shift+Enter 换行",
   hintCtrlEnter: "Ctrl+Enter 发送，Enter 换行",
 
-  hello: "想聊点什么",
+  hello: "想聊点什么？",
   helloPersona: (name) => `你正在和 ${name} 对话`,
   ideas: ["你是谁？", "12 乘以 7 等于多少？", "“苹果”用英语怎么说？", "讲个故事"],
 

@@ -22,7 +22,6 @@ export const models: typeof en = {
   thinks: "会先思考",
   bundled: "随程序附带",
   parameters: (count) => `${count} 参数`,
-  contextOf: (tokens) => `上下文 ${tokens}`,
 
   pick: "选择模型",
   pickFor: "在这里回答的模型",
@@ -36,7 +35,6 @@ export const models: typeof en = {
   stopLoading: "停止载入",
   loaded: "已载入",
   loadedOn: (device) => `已载入，运行于 ${device}`,
-  notLoaded: "未载入",
   unload: "卸载",
   unloaded: (name) => `“${name}”已移出内存`,
   startChat: "对话",
@@ -107,5 +105,4 @@ export const models: typeof en = {
   importCopyHint: (size) => (size ? `占用 ${size} 磁盘空间，之后原文件可以移动或删除。` : "之后原文件可以移动或删除。"),
   importMany: (count) => `添加 ${count} 个模型`,
   notModel: (name) => `“${name}”不是模型文件。可以添加 GGUF 文件和模型文件夹。`,
-  failed: (name) => `“${name}”没有添加成功`,
 };

@@ -11,7 +11,6 @@ export const page: typeof en = {
   redo: "恢复续写",
   writing: "正在写",
   reading: (done, total) => `正在读 ${done} / ${total} token`,
-  next: "下一个 token",
   nextHint: "在文字末尾，模型认为每个 token 出现的可能性",
   nextAsk: "查看下一个 token",
   nextAgain: "文字变了，重新查看",

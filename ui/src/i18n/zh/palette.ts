@@ -29,5 +29,4 @@ export const palette: typeof en = {
   theme: { light: "外观：浅色", dark: "外观：深色", system: "外观：跟随系统" },
   toChinese: "界面语言：中文",
   toEnglish: "Language: English",
-  moreChats: "输入文字，搜索全部对话",
 };

@@ -36,7 +36,6 @@ export const panel: typeof en = {
   parameters: "参数",
   inspect: "查看提示词全文",
   from: (source) => `来自${source}`,
-  setHere: "在这里设定",
   resetTo: (value, source) => `恢复为 ${value}（${source}）`,
   resetName: (name) => `恢复${name}`,
   resetAll: "恢复全部参数",
@@ -45,9 +44,6 @@ export const panel: typeof en = {
   groups: { basic: "基本", repetition: "避免重复", variety: "变化", ends: "在哪里结束", guidance: "引导与偏好" },
   unset: "自动",
   random: "随机",
-  none: "无",
-  on: "开",
-  off: "关",
 
   labels: {
     temperature: "温度",
@@ -107,7 +103,6 @@ export const panel: typeof en = {
   contextHistory: "对话",
   contextDraft: "正在写的",
   contextReserve: "留给回答",
-  contextFree: "空闲",
   contextOver: (tokens) => `超出 ${tokens} 个 token`,
   contextDropped: "最早的几轮已经放不下了。对话里有一条线，标出模型从哪里记起；系统提示词始终保留。",
   contextEstimated: "目前是估算，模型载入后会精确计数",

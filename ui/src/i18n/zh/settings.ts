@@ -99,6 +99,7 @@ export const settings: typeof en = {
     settings: "设置",
     editLast: "编辑上一条消息（输入框为空时）",
     versions: "切换消息的上一个或下一个版本",
+    list: "查看这些快捷键",
     zoomIn: "放大",
     zoomOut: "缩小",
     zoomReset: "恢复大小",
