@@ -27,10 +27,14 @@ export class Stick {
     scroller.addEventListener("wheel", wheel, options);
     for (const name of ["touchmove", "pointerdown", "keydown"]) scroller.addEventListener(name, touched, options);
     scroller.addEventListener("scroll", scroll, options);
+    // Whatever made the list taller, or the window smaller: fonts, formulas, colours of code, the composer.
+    const sizes = new ResizeObserver(() => this.follow());
+    for (const element of [scroller, ...scroller.children]) sizes.observe(element);
     return () => {
       scroller.removeEventListener("wheel", wheel);
       for (const name of ["touchmove", "pointerdown", "keydown"]) scroller.removeEventListener(name, touched);
       scroller.removeEventListener("scroll", scroll);
+      sizes.disconnect();
       this.#scroller = undefined;
     };
   };
