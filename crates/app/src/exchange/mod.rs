@@ -9,7 +9,13 @@ use ts_rs::TS;
 
 use crate::Result;
 
+pub mod archive;
 pub mod character;
+pub mod chatgpt;
+pub mod grown;
+pub mod loose;
+pub mod markdown;
+pub mod png;
 pub mod text;
 
 pub use character::read_character;
@@ -40,11 +46,29 @@ pub struct Sound {
 }
 
 /// The whole trees as JSON, or the visible paths as Markdown.
-pub fn export(_chats: &[WholeChat], _format: Format, _exported_ms: Time) -> String {
-    todo!()
+pub fn export(chats: &[WholeChat], format: Format, exported_ms: Time) -> String {
+    match format {
+        Format::Json => archive::write(chats, exported_ms),
+        Format::Markdown => markdown::write(chats),
+    }
 }
 
 /// Reads our own JSON or ChatGPT's `conversations.json`. `now_ms` stands in for missing times.
-pub fn read_chats(_name: &str, _bytes: &[u8], _now_ms: Time) -> Result<Sound> {
-    todo!()
+pub fn read_chats(name: &str, bytes: &[u8], now_ms: Time) -> Result<Sound> {
+    let file = loose::read(name, bytes)?;
+    let mut report = loose::Report::new(name);
+    let chats = match &file.fields {
+        Some(fields) => archive::read(name, fields, &file.items, now_ms, &mut report)?,
+        None => chatgpt::read(&file.items, now_ms, &mut report),
+    };
+    if let Some(reason) = file.broken {
+        report.skip("", &reason);
+    }
+    if chats.is_empty() && report.is_empty() {
+        report.skip("", "there is no chat in it");
+    }
+    Ok(Sound { chats, skipped: report.problems() })
 }
+
+#[cfg(test)]
+mod tests;

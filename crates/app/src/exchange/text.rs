@@ -1,8 +1,160 @@
 //! Text files that a person attaches: which encoding they are in, and that they are text at all.
 
-use crate::Result;
+use chardetng::{EncodingDetector, Iso2022JpDetection, Utf8Detection};
+use encoding_rs::{BIG5, Encoding, GB18030, UTF_8, UTF_16BE, UTF_16LE};
+
+use crate::error::{Code, Error, Result};
+
+/// Of a file without a mark so much is looked at; encodings show themselves early.
+const LOOKED_AT: usize = 256 << 10;
+
+/// Where a guess decodes to this many replacements in a thousand characters, it was wrong or the file is no text.
+const REPLACED_PER_MILLE_MAX: usize = 10;
 
 /// The text (line ends as `\n`, no byte order mark) and the WHATWG name of its encoding.
-pub fn read_text(_name: &str, _bytes: &[u8]) -> Result<(String, &'static str)> {
-    todo!()
+pub fn read_text(name: &str, bytes: &[u8]) -> Result<(String, &'static str)> {
+    let binary = || Error::new(Code::AttachmentBinary, format!("{name} holds no text")).with("name", name);
+    let (encoding, mark) = match Encoding::for_bom(bytes) {
+        Some(marked) => marked,
+        None => (guess(bytes).ok_or_else(binary)?, 0),
+    };
+    let (text, damaged) = encoding.decode_without_bom_handling(&bytes[mark..]);
+    let count = text.chars().count();
+    let replaced = if damaged { text.chars().filter(|c| *c == '\u{fffd}').count() } else { 0 };
+    if replaced * 1000 > count * REPLACED_PER_MILLE_MAX || has_controls(&text) {
+        return Err(binary());
+    }
+    Ok((text.replace("\r\n", "\n").replace('\r', "\n"), encoding.name()))
+}
+
+/// Control characters that no text has: a zero byte among them. (Tab, line ends, form feed, escape, the old end of file.)
+fn has_controls(text: &str) -> bool {
+    text.chars().any(|c| c < ' ' && !matches!(c, '\t' | '\n' | '\r' | '\x0c' | '\x1b' | '\x1a'))
+}
+
+fn guess(bytes: &[u8]) -> Option<&'static Encoding> {
+    if let Some(encoding) = wide(bytes) {
+        return Some(encoding);
+    }
+    if bytes.contains(&0) {
+        return None;
+    }
+    if std::str::from_utf8(bytes).is_ok() {
+        return Some(UTF_8);
+    }
+    let looked_at = &bytes[..bytes.len().min(LOOKED_AT)];
+    let mut detector = EncodingDetector::new(Iso2022JpDetection::Deny);
+    detector.feed(looked_at, true);
+    let guessed = detector.guess(None, Utf8Detection::Allow);
+    if guessed.is_single_byte() {
+        // A handful of Chinese characters looks like Western letters with odd marks; this program's people write Chinese.
+        let chinese = [GB18030, BIG5].into_iter().find(|encoding| is_common_chinese(encoding, looked_at));
+        return Some(chinese.unwrap_or(guessed));
+    }
+    // GB18030 holds all of GBK.
+    Some(if guessed.name() == "GBK" { GB18030 } else { guessed })
+}
+
+/// UTF-16 without a mark: every other byte of what is ASCII is zero, and Chinese text has line ends and spaces too.
+fn wide(bytes: &[u8]) -> Option<&'static Encoding> {
+    let looked_at = &bytes[..bytes.len().min(LOOKED_AT) & !1];
+    if bytes.len() % 2 == 1 || looked_at.is_empty() {
+        return None;
+    }
+    let zeros = |from: usize| looked_at.iter().skip(from).step_by(2).filter(|byte| **byte == 0).count();
+    let (first, second) = (zeros(0), zeros(1));
+    let encoding = match (first, second) {
+        (0, 1..) => UTF_16LE,
+        (1.., 0) => UTF_16BE,
+        (0, 0) => return wide_without_ascii(looked_at),
+        _ => return None,
+    };
+    is_plausible(encoding, looked_at).then_some(encoding)
+}
+
+/// Chinese without a single line end: the high bytes are all in the block of common ideographs or punctuation.
+fn wide_without_ascii(bytes: &[u8]) -> Option<&'static Encoding> {
+    let is_high = |byte: u8| matches!(byte, 0x4e..=0x9f | 0x30 | 0xff);
+    let all_high = |from: usize| bytes.iter().skip(from).step_by(2).all(|byte| is_high(*byte));
+    // Letters of ASCII lie in the same range: "NONO" would pass, but as UTF-8 too, which is far more likely.
+    if bytes.len() < 8 || std::str::from_utf8(bytes).is_ok() {
+        return None;
+    }
+    match (all_high(0), all_high(1)) {
+        (true, false) => Some(UTF_16BE),
+        (false, true) => Some(UTF_16LE),
+        _ => None,
+    }
+}
+
+fn is_plausible(encoding: &'static Encoding, bytes: &[u8]) -> bool {
+    let (text, damaged) = encoding.decode_without_bom_handling(bytes);
+    let is_strange = |c: char| (c < ' ' && !c.is_ascii_whitespace()) || ('\u{e000}'..='\u{f8ff}').contains(&c) || c == '\u{fffd}';
+    !damaged && !text.chars().any(is_strange)
+}
+
+/// Whether the bytes beyond ASCII are whole common ideographs or full-width punctuation in this encoding.
+fn is_common_chinese(encoding: &'static Encoding, bytes: &[u8]) -> bool {
+    let (text, damaged) = encoding.decode_without_bom_handling(bytes);
+    let is_chinese = |c: char| matches!(c, '\u{4e00}'..='\u{9fa5}' | '\u{3000}'..='\u{301f}' | '\u{ff01}'..='\u{ff5e}');
+    !damaged && text.chars().filter(|c| !c.is_ascii()).all(is_chinese)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &str = "羊驼（学名：Vicugna pacos），是骆驼科的一种动物。\n它们生活在南美洲的秘鲁、玻利维亚和智利的高山上，毛很柔软。\n";
+    const TRADITIONAL: &str = "羊駝（學名：Vicugna pacos），是駱駝科的一種動物。\n牠們生活在南美洲的祕魯、玻利維亞和智利的高山上，毛很柔軟。\n";
+
+    fn wide_bytes(text: &str, unit: fn(u16) -> [u8; 2]) -> Vec<u8> {
+        text.encode_utf16().flat_map(unit).collect()
+    }
+
+    fn read(bytes: &[u8]) -> (String, &'static str) {
+        read_text("笔记.txt", bytes).unwrap()
+    }
+
+    #[test]
+    fn every_encoding_of_a_chinese_text_is_recognised() {
+        assert_eq!(read(TEXT.as_bytes()), (TEXT.into(), "UTF-8"));
+        assert_eq!(read(&[b"\xef\xbb\xbf", TEXT.as_bytes()].concat()), (TEXT.into(), "UTF-8"));
+        let (little, big) = (wide_bytes(TEXT, u16::to_le_bytes), wide_bytes(TEXT, u16::to_be_bytes));
+        assert_eq!(read(&little), (TEXT.into(), "UTF-16LE"));
+        assert_eq!(read(&big), (TEXT.into(), "UTF-16BE"));
+        assert_eq!(read(&[b"\xff\xfe", &little[..]].concat()), (TEXT.into(), "UTF-16LE"));
+        assert_eq!(read(&[b"\xfe\xff", &big[..]].concat()), (TEXT.into(), "UTF-16BE"));
+        assert_eq!(read(&GB18030.encode(TEXT).0), (TEXT.into(), "gb18030"));
+        assert_eq!(read(&BIG5.encode(TRADITIONAL).0), (TRADITIONAL.into(), "Big5"));
+        let rare = "𠮷野家在北京，羊驼在秘鲁的高山上吃草。";
+        assert_eq!(read(&GB18030.encode(rare).0), (rare.into(), "gb18030"));
+    }
+
+    #[test]
+    fn a_few_characters_are_enough() {
+        // GB 2312: C4 E3 BA C3; UTF-16LE: 60 4F 7D 59, four characters of it.
+        assert_eq!(read(b"\xc4\xe3\xba\xc3\n"), ("你好\n".into(), "gb18030"));
+        assert_eq!(read(b"name,\xc4\xe3\xba\xc3\r\nx,1\r\n"), ("name,你好\nx,1\n".into(), "gb18030"));
+        assert_eq!(read(&wide_bytes("你好，羊驼", u16::to_be_bytes)), ("你好，羊驼".into(), "UTF-16BE"));
+        assert_eq!(read(b""), (String::new(), "UTF-8"));
+        assert_eq!(read(b"one\rtwo\r\nthree"), ("one\ntwo\nthree".into(), "UTF-8"));
+        assert_eq!(read(b"caf\xe9 na\xefve r\xe9sum\xe9 d\xe9j\xe0 vu").0, "café naïve résumé déjà vu");
+    }
+
+    #[test]
+    fn what_is_no_text_is_refused() {
+        let png = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x01\0\0\0\x01\x08\x06\0\0\0\x1f\x15\xc4\x89".to_vec();
+        let elf: Vec<u8> = b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x03\0\x3e\0\x01\0\0\0".repeat(40);
+        let gguf = b"GGUF\x03\0\0\0\x10\0\0\0\0\0\0\0\x05\0\0\0\0\0\0\0".to_vec();
+        let mut noise = Vec::new();
+        let mut state = 1u32;
+        for _ in 0..4096 {
+            state = state.wrapping_mul(1664525).wrapping_add(1013904223);
+            noise.push((state >> 24) as u8);
+        }
+        for bytes in [png, elf, gguf, noise, b"text\0with a zero".to_vec()] {
+            let refused = read_text("x.bin", &bytes);
+            assert!(matches!(&refused, Err(error) if error.code == Code::AttachmentBinary), "{refused:?}");
+        }
+    }
 }
