@@ -112,6 +112,8 @@ struct Progress {
     thought_tokens: u32,
     thought_begun: Option<Instant>,
     thought_ms: u32,
+    /// Milliseconds to the first token and tokens a second, as the engine measured them.
+    measured: Option<(u32, f32)>,
 }
 
 impl App {
@@ -386,6 +388,7 @@ impl Progress {
             thought_tokens: 0,
             thought_begun: None,
             thought_ms: 0,
+            measured: None,
         }
     }
 
@@ -431,18 +434,21 @@ impl Progress {
         self.reused_tokens = Some(stats.reused as u32);
         self.tokens = stats.tokens as u32;
         self.thought_tokens = stats.thought_tokens as u32;
+        self.measured = Some((stats.first_token_ms as u32, stats.tokens_per_second));
     }
 
     fn stats(&self, finish: Finish, (turns_dropped, memory_starts_at): (u32, Option<MessageId>)) -> Stats {
         let first = self.first.unwrap_or(self.last);
         let seconds = self.last.duration_since(first).as_secs_f32();
-        let after_first = self.tokens.saturating_sub(1) as f32;
+        let speed = if seconds > 0.0 { self.tokens.saturating_sub(1) as f32 / seconds } else { 0.0 };
+        let own = (first.duration_since(self.begun).as_millis() as u32, speed);
+        let (first_token_ms, tokens_per_second) = self.measured.unwrap_or(own);
         Stats {
             prompt_tokens: self.prompt_tokens,
             reused_tokens: self.reused_tokens.unwrap_or_default(),
             tokens: self.tokens,
-            first_token_ms: first.duration_since(self.begun).as_millis() as u32,
-            tokens_per_second: if seconds > 0.0 { after_first / seconds } else { 0.0 },
+            first_token_ms,
+            tokens_per_second,
             finish,
             turns_dropped,
             memory_starts_at,

@@ -59,8 +59,19 @@ impl Inner {
 }
 
 impl App {
-    /// Opens the data folder, and makes it at the first start: the bundled model is then in the list.
+    /// Opens the data folder, and makes it at the first start; goes on with what an earlier run left and brings a small
+    /// default model into memory.
     pub async fn start(places: Places) -> Result<App> {
+        let app = App::open(places).await?;
+        let left = app.inner.store.snapshot().await?.jobs;
+        app.look_after_models().await?;
+        app.tidy_jobs(left).await?;
+        app.preload().await?;
+        Ok(app)
+    }
+
+    /// Opens the data folder, and makes it at the first start: the bundled model is then in the list.
+    pub async fn open(places: Places) -> Result<App> {
         places.prepare()?;
         if let Err(error) = log::start(&places.logs()) {
             eprintln!("{}: no log is written: {error}", places.logs().display());
@@ -83,11 +94,10 @@ impl App {
         if let Some(repair) = opened.repaired {
             app.tell_repair(&repair).await?;
         }
-        let left = app.inner.store.snapshot().await?.jobs;
-        app.provide_demo().await?;
-        app.look_after_models().await?;
-        app.tidy_jobs(left).await?;
-        app.preload().await?;
+        if let Err(error) = app.provide_demo().await {
+            // Without it the program is as useful as its other models; the list shows what there is.
+            tracing::error!(%error, "the bundled model could not be provided");
+        }
         Ok(app)
     }
 
@@ -127,11 +137,6 @@ impl App {
     /// Where its data lives.
     pub fn places(&self) -> &Places {
         &self.inner.places
-    }
-
-    /// The engine and the rows, for faces that have no window (the command line).
-    pub fn engine(&self) -> &Engine {
-        &self.inner.engine
     }
 
     /// Stops what runs, saves it and lets go of the data folder. Answers can be continued at the next start.

@@ -63,7 +63,7 @@ impl App {
             let mut file = Attachment { name, encoding: encoding.to_string(), text, tokens: 0 };
             file.tokens = app.count(&settled, &file.text).0 as u32;
             let body = Body { attachments: vec![file], ..Body::default() };
-            app.refuse_what_cannot_fit(&settled, &body)?;
+            app.refuse(&settled, &body)?;
             body.attachments.into_iter().next().ok_or_else(|| Error::internal("an attachment was lost"))
         })
         .await
@@ -78,8 +78,13 @@ impl App {
     }
 
     /// A message that does not fit even alone is refused before anything is written down, where the model is in memory
-    /// to count; else the answer will say so.
-    pub(crate) fn refuse_what_cannot_fit(&self, settled: &Settled, body: &Body) -> Result<()> {
+    /// to count; else the answer will say so. Gives the message back.
+    pub(crate) async fn fitting(&self, settled: &Settled, body: Body) -> Result<Body> {
+        let (app, settled) = (self.clone(), settled.clone());
+        blocking(move || app.refuse(&settled, &body).map(|()| body)).await
+    }
+
+    fn refuse(&self, settled: &Settled, body: &Body) -> Result<()> {
         let Some(loaded) = self.inner.place.now().filter(|loaded| loaded.id == settled.model) else { return Ok(()) };
         let context = loaded.model.context();
         let taken = loaded.model.tokenize(&with_attachments(body)).len()

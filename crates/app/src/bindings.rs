@@ -9,7 +9,7 @@ use std::{
 use huacaya_store::{Change, Problem};
 use ts_rs::{Config, TS, TypeVisitor};
 
-use crate::{chosen::Chosen, commands, error::Code, jobs::{Outcome, Task}};
+use crate::{chosen::{Chosen, Shown}, commands, error::Code, jobs::{Outcome, Task}};
 
 /// One line of the table of commands.
 pub struct Declared {
@@ -66,6 +66,7 @@ pub fn typescript() -> String {
     types.add::<Task>();
     types.add::<Outcome>();
     types.add::<Chosen>();
+    types.add::<Shown>();
     let declared = commands::declared(&config, &mut types);
 
     let mut out = String::from(

@@ -209,7 +209,7 @@ impl Error {
     }
 
     /// What the engine could not do with this model.
-    pub(crate) fn of_model(model: &str, error: huacaya_engine::Error) -> Error {
+    pub fn of_model(model: &str, error: huacaya_engine::Error) -> Error {
         use huacaya_engine::{Error as Engine, template};
         let detail = format!("{model}: {error}");
         let reason = error.to_string();

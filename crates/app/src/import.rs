@@ -23,7 +23,7 @@ use crate::{
 /// A step of copying and hashing: large enough for a fast disk, small enough to stop at once.
 const CHUNK_BYTES: usize = 1 << 20;
 /// The model that comes with the program.
-static DEMO: &[u8] = include_bytes!("../../../LICENSE");
+static DEMO: &[u8] = include_bytes!("../../../assets/demo/huacaya-demo.gguf");
 const DEMO_FILE: &str = "huacaya-demo.gguf";
 /// What of a model folder is copied; the rest is not read.
 const FOLDER_ENDINGS: [&str; 5] = ["safetensors", "json", "model", "txt", "jinja"];

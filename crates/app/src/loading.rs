@@ -2,6 +2,7 @@
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use huacaya_engine::{LoadOptions, Memory};
@@ -21,6 +22,8 @@ use crate::{
 const WELL: f64 = 0.8;
 /// Shorter contexts are of no use for talk.
 const CONTEXT_LEAST: u32 = 512;
+/// How often a load looks whether the answers of the model before are over.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// How often an answer tries again when another model takes the place of the one that it had loaded.
 const TRIES_MAX: usize = 8;
 
@@ -44,6 +47,8 @@ pub struct Lease {
 pub(crate) struct Place {
     /// Read by who answers, written by who replaces.
     hold: Arc<RwLock<()>>,
+    /// Answers that wait for the same model have it loaded once.
+    turn: tokio::sync::Mutex<()>,
     loaded: Mutex<Option<Loaded>>,
 }
 
@@ -65,10 +70,13 @@ pub(crate) fn load(app: &App, id: ModelId, context: Option<u32>, anyway: bool, w
     let options = runtime.block_on(app.load_options(&row, context))?;
     // Answers of the model before come to their end first.
     let _hold = loop {
+        if app.inner.place.now().is_some_and(|loaded| loaded.serves(id, &file, &options, context)) {
+            return Ok(Outcome::Loaded { model: id });
+        }
         match app.inner.place.hold.clone().try_write_owned() {
             Ok(hold) => break hold,
             Err(_) if watch(Progress::default()).is_break() => return Err(Error::stopped()),
-            Err(_) => std::thread::sleep(std::time::Duration::from_millis(20)),
+            Err(_) => std::thread::sleep(LOOK_EVERY),
         }
     };
     let options = fitting(&row, &file, options, context, anyway, held(&app.inner.place))?;
@@ -196,6 +204,7 @@ impl App {
 
     /// A hold on this model in memory; it is loaded first where it is not there (with this context, where one is asked for).
     pub(crate) async fn lease(&self, id: ModelId, context: Option<u32>) -> Result<Lease> {
+        let mut turn = None;
         for _ in 0..TRIES_MAX {
             let hold = self.inner.place.hold.clone().read_owned().await;
             let (row, file) = self.ready_model(id).await?;
@@ -204,6 +213,10 @@ impl App {
                 return Ok(Lease { model: loaded.model, _hold: hold });
             }
             drop(hold);
+            if turn.is_none() {
+                turn = Some(self.inner.place.turn.lock().await);
+                continue;
+            }
             let context = wanted.context.map(|tokens| tokens as u32);
             self.start_job(Task::Load { model: id, name: row.name, context, anyway: false }).await?.outcome().await?;
         }

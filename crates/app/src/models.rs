@@ -60,6 +60,14 @@ pub struct Scan {
     pub problems: Vec<Problem>,
 }
 
+/// A model of the list, for a face that runs it by itself.
+pub struct InList {
+    pub path: PathBuf,
+    pub parameters: Parameters,
+    /// What the person set.
+    pub template: Option<String>,
+}
+
 /// The template that the person set for a model.
 pub(crate) fn set_template(row: &Model) -> Option<&str> {
     let name = if row.template.is_empty() { NO_TEMPLATE } else { row.template.as_str() };
@@ -201,6 +209,25 @@ impl App {
         let row = self.inner.store.model(model).await?;
         self.check_again(&row, path).await?;
         Ok(())
+    }
+
+    /// The model of this name, or whose file has it (with or without its ending); in any case of letters.
+    pub async fn find_model(&self, name: &str) -> Result<InList> {
+        let models = self.inner.store.models().await?;
+        let wanted = name.to_lowercase();
+        let stem = |model: &Model| {
+            let file = file_name(std::path::Path::new(&model.path)).to_lowercase();
+            file.strip_suffix(".gguf").map_or(file.clone(), str::to_string) == wanted || file == wanted
+        };
+        let found = models.iter().find(|model| model.name.to_lowercase() == wanted).or(models.iter().find(|model| stem(model)));
+        let Some(model) = found else {
+            let names: Vec<&str> = models.iter().map(|model| model.name.as_str()).collect();
+            let detail = format!("there is no such file and no model of this name; the list has: {}", names.join(", "));
+            return Err(Error::new(Code::NoModel, detail));
+        };
+        let (row, file) = self.ready_model(model.id).await?;
+        let template = set_template(&row).map(str::to_string);
+        Ok(InList { path: file.path, parameters: row.parameters, template })
     }
 
     /// What answers where nothing else is chosen: the model of the settings, else the bundled one, else the first.

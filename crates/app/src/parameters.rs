@@ -1,5 +1,7 @@
 //! The layers of parameters and their merge: program < model < person < persona < chat.
 
+use std::hash::{BuildHasher, Hasher, RandomState};
+
 use huacaya_engine::sampling::Sampling;
 use huacaya_store::Parameters;
 use serde::Serialize;
@@ -137,8 +139,13 @@ fn within(name: &'static str, value: f64, least: f64, most: f64) -> Result<()> {
     Err(error.with("least", least).with("most", most))
 }
 
+/// Draws a seed where none is set, so that it can be kept.
+pub fn draw_seed(parameters: &mut Parameters) {
+    parameters.seed.get_or_insert_with(|| RandomState::new().build_hasher().finish() as u32);
+}
+
 /// How the engine draws, from values that are all filled.
-pub(crate) fn sampling(filled: &Parameters) -> Sampling {
+pub fn sampling(filled: &Parameters) -> Sampling {
     let rest = Sampling::default();
     Sampling {
         temperature: filled.temperature.unwrap_or(rest.temperature),

@@ -1,7 +1,5 @@
 //! What a model is asked: the layers settled, the path of messages as turns, cut to the context.
 
-use std::hash::{BuildHasher, Hasher, RandomState};
-
 use huacaya_engine::{
     Model,
     template::{self, Prompt, Turn},
@@ -105,11 +103,6 @@ impl Settled {
         (self.parameters.tokens_max.unwrap_or_default() as usize).min(context / 2)
     }
 
-    /// Draws a seed where none is set, so that it can be kept.
-    pub(crate) fn draw_seed(&mut self) {
-        self.parameters.seed.get_or_insert_with(|| RandomState::new().build_hasher().finish() as u32);
-    }
-
     /// The prompt for this model, the oldest whole turns left out until it fits.
     pub(crate) fn cut(&self, model: &Model, asked: &Asked) -> Result<Cut> {
         let reserve = self.reserve(model.context());
@@ -118,7 +111,9 @@ impl Settled {
                 let chat = self.chat(turns, begin, begin_thought);
                 let fitted = huacaya_engine::fit(model, &chat, reserve)
                     .map_err(|error| Error::of_model(&self.model_name, error))?;
-                let memory_starts_at = (fitted.dropped_turns > 0).then(|| turns.first_message(fitted.first)).flatten();
+                // Where only examples were left out, the model still sees every message.
+                let first = turns.first_message(fitted.first);
+                let memory_starts_at = first.filter(|first| Some(*first) != turns.first_message(0));
                 Ok(Cut {
                     negative: self.negative(&fitted.prompt),
                     tokens: fitted.tokens as u32,

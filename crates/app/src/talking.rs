@@ -56,7 +56,7 @@ impl App {
         if path.last().is_some_and(|last| last.state == MessageState::Writing) {
             return Err(already_writing());
         }
-        self.refuse_what_cannot_fit(&settled, &body)?;
+        let body = self.fitting(&settled, body).await?;
         let chat = match chat {
             Some(chat) => chat,
             None => {
@@ -157,7 +157,7 @@ impl App {
             }
         };
         let mut settled = settled;
-        settled.draw_seed();
+        parameters::draw_seed(&mut settled.parameters);
         self.write_answer(message, Plan { chat: chat.id, settled, asked, again: None, before });
         Ok(())
     }
@@ -211,7 +211,7 @@ impl App {
         }
         let settled = self.settle(Some(&chat), None, &Parameters::default()).await?;
         settled.check_kind(chat.kind)?;
-        self.refuse_what_cannot_fit(&settled, &body)?;
+        let body = self.fitting(&settled, body).await?;
         let mut turns = Turns::new(&settled.examples, &self.path(row.parent).await?);
         turns.ask(&body, None);
         let begin = String::new();
@@ -253,7 +253,7 @@ impl App {
 
     /// Has an answer written whose row is there.
     pub(crate) fn answer(&self, message: MessageId, chat: ChatId, mut settled: Settled, asked: Asked) {
-        settled.draw_seed();
+        parameters::draw_seed(&mut settled.parameters);
         self.write_answer(message, Plan { chat, settled, asked, again: None, before: None });
     }
 

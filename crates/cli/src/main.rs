@@ -1,2 +1,51 @@
-//! Placeholder while the workspace is laid out.
-fn main() {}
+//! The command-line face: a model file and a text in, tokens out, without any window.
+//!
+//! Results go to standard output, everything else to standard error. Exit status: 0 done, 1 failed, 2 wrong usage,
+//! 130 interrupted.
+
+mod failure;
+mod generate;
+mod logits;
+mod model;
+mod text;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Runs language models of the Llama family on this computer.
+#[derive(Parser)]
+#[command(name = "huacaya-cli", version, propagate_version = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Answers a prompt, or continues a text with --raw.
+    Generate(generate::Options),
+    /// Reads text from standard input and prints one array of token ids for each line, without a start token.
+    Tokenize(text::TokenizeOptions),
+    /// Reads [{"role", "content"}, …] from standard input and prints the prompt that the model would get.
+    Template(text::TemplateOptions),
+    /// Writes the logits after each token of a text: f32, little-endian, (tokens, vocabulary).
+    Logits(logits::Options),
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let done = match arguments.command {
+        Command::Generate(options) => generate::run(&options),
+        Command::Tokenize(options) => text::tokenize(&options),
+        Command::Template(options) => text::template(&options),
+        Command::Logits(options) => logits::run(&options),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("{failure}");
+            failure.status()
+        }
+    }
+}

@@ -109,7 +109,7 @@ export type Defaults = { parameters: Parameters, system_prompt: string, };
  */
 export type Device = { 
 /**
- * "cpu", "cuda", "metal".
+ * "cpu", "cuda:0", "metal".
  */
 id: string, name: string, available: boolean, 
 /**
@@ -452,6 +452,11 @@ export type Setting = { key: string,
 value: JsonValue, };
 
 /**
+ * What a face may show in the system's file manager.
+ */
+export type Shown = { "model": ModelId } | "home" | "models" | "log";
+
+/**
  * The state before the first change. Messages are mirrored for open chats only.
  */
 export type Snapshot = { chats: Array<Chat>, folders: Array<Folder>, personas: Array<Persona>, models: Array<Model>, jobs: Array<Job>, settings: Array<Setting>, drafts: Array<Draft>, };
@@ -613,6 +618,8 @@ export const CODE_VALUES = {
   wrong_arguments: ["command", "reason"],
   /** The row is gone: deleted, or never there. */
   gone: ["table", "id"],
+  /** The row cannot be used in this way. */
+  unfit: ["reason"],
   /** There is no model to answer with. */
   no_model: [],
   /** The model's file is not where it was. */
@@ -623,12 +630,8 @@ export const CODE_VALUES = {
   model_unsupported: ["model", "architecture"],
   /** The model does not fit into the free memory. Sizes in bytes. */
   memory_short: ["model", "needed", "free"],
-  /** The model could not be brought into memory. */
-  load_failed: ["model", "reason"],
-  /** The device in the settings cannot be used. */
-  device_unavailable: ["device", "reason"],
   /** The template failed on this conversation. */
-  template_failed: ["template", "reason"],
+  template_failed: ["model", "reason"],
   /** There is no template of this name. */
   template_unknown: ["template"],
   /** A base model continues text and has no template: it cannot chat. */
@@ -663,8 +666,8 @@ export const CODE_VALUES = {
   file_unreadable: ["path", "reason"],
   /** A file could not be written. */
   file_unwritable: ["path", "reason"],
-  /** The disk has no room for it. In bytes. */
-  disk_full: ["path", "needed", "free"],
+  /** The disk has no room for it. */
+  disk_full: ["path"],
   /** There is a model of this name in the models folder already. */
   file_exists: ["path"],
   /** The file that was to be imported is not of a kind that is known, or is damaged. */
@@ -687,6 +690,10 @@ export const CODE_VALUES = {
   database_failed: ["reason"],
   /** The data folder cannot be used. */
   place_unusable: ["path", "reason"],
+  /** Only addresses of the web are opened. */
+  link_refused: ["address"],
+  /** The system could not do something for us (open the file manager, a dialog). */
+  system_failed: ["attempt", "reason"],
   /** A fault of the program. */
   internal: ["reason"],
 } as const;

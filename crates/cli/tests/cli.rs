@@ -1,0 +1,165 @@
+//! The command line as a person or a script uses it, on the model that comes with the program.
+
+use std::{
+    fs,
+    io::Write,
+    path::{Path, PathBuf},
+    process::{Command, Output, Stdio},
+};
+
+use serde_json::Value;
+
+fn demo() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../assets/demo/huacaya-demo.gguf")
+}
+
+fn cli(arguments: &[&str], input: &str) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_huacaya-cli"));
+    run(command.args(arguments), input)
+}
+
+fn run(command: &mut Command, input: &str) -> Output {
+    let mut child =
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    // A command that fails early reads nothing.
+    let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+    child.wait_with_output().unwrap()
+}
+
+/// Standard output of a command that works.
+fn said(arguments: &[&str], input: &str) -> String {
+    let output = cli(arguments, input);
+    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// Exit status and standard error of a command that does not.
+fn failed(arguments: &[&str], input: &str) -> (i32, String) {
+    let output = cli(arguments, input);
+    assert!(output.stdout.is_empty(), "{}", String::from_utf8_lossy(&output.stdout));
+    (output.status.code().unwrap(), String::from_utf8(output.stderr).unwrap())
+}
+
+#[test]
+fn the_same_seed_gives_the_same_answer_in_words_and_in_json() {
+    let demo = demo();
+    let model = ["--model", demo.to_str().unwrap(), "--quiet"];
+    let generate = |more: &[&str]| said(&[&["generate"], &model[..], &["--prompt", "你好"], more].concat(), "");
+    let greedy = generate(&["--temperature", "0", "--tokens", "24"]);
+    let parsed: Value = serde_json::from_str(&generate(&["--temperature", "0", "--tokens", "24", "--json"])).unwrap();
+    assert_eq!(greedy, format!("{}\n", parsed["text"].as_str().unwrap()));
+    assert!(parsed["prompt_tokens"].as_u64().unwrap() > 0 && parsed["tokens"].as_u64().unwrap() <= 24);
+    let warm = ["--temperature", "1.5", "--seed", "7", "--tokens", "24"];
+    assert_eq!(generate(&warm), generate(&warm));
+}
+
+#[test]
+fn a_prompt_comes_from_the_line_a_file_or_standard_input() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("问题 一.txt");
+    fs::write(&file, "1, 2, 3").unwrap();
+    let demo = demo();
+    let generate = |prompt: &str, input: &str| {
+        let model = demo.to_str().unwrap();
+        let rest = ["--raw", "--temperature", "0", "--tokens", "8", "--quiet"];
+        said(&[&["generate", "--model", model, "--prompt", prompt], &rest[..]].concat(), input)
+    };
+    let from_line = generate("1, 2, 3", "");
+    assert_eq!(generate(&format!("@{}", file.display()), ""), from_line);
+    assert_eq!(generate("-", "1, 2, 3"), from_line);
+}
+
+#[test]
+fn tokenize_prints_one_array_a_line_without_a_start_token() {
+    let out = said(&["tokenize", "--model", demo().to_str().unwrap(), "--quiet"], "你好\n\n<s> [/INST]\n");
+    let lines: Vec<Vec<u32>> = out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines.len(), 3);
+    assert!(lines[1].is_empty(), "{out}");
+    assert!(lines.iter().flatten().all(|id| *id > 2), "control tokens from typed text: {out}");
+}
+
+#[test]
+fn template_prints_the_prompt_that_the_model_gets() {
+    let messages = r#"[{"role":"system","content":"S"},{"role":"user","content":"你好"}]"#;
+    let out = said(&["template", "--model", demo().to_str().unwrap(), "--json", "--quiet"], messages);
+    let parsed: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((parsed["template"].as_str(), parsed["source"].as_str()), (Some("alpaca-2"), Some("built in")));
+    let text = parsed["text"].as_str().unwrap();
+    // As the family's own scripts write a first turn.
+    assert!(text.ends_with("[INST] <<SYS>>\nS\n<</SYS>>\n\n你好 [/INST]"), "{text:?}");
+    assert_eq!(parsed["ids"][0], 1);
+    let (status, error) = failed(&["template", "--model", demo().to_str().unwrap()], r#"[{"role":"judge","content":""}]"#);
+    assert!(status == 1 && error.contains("judge") && error.contains("help:"), "{error}");
+}
+
+#[test]
+fn logits_are_one_row_of_the_vocabulary_for_each_token() {
+    let folder = tempfile::tempdir().unwrap();
+    let (text, out) = (folder.path().join("text"), folder.path().join("logits"));
+    fs::write(&text, "你好，世界").unwrap();
+    let (text, out) = (text.to_str().unwrap(), out.to_str().unwrap());
+    let shape = said(&["logits", "--model", demo().to_str().unwrap(), "--file", text, "--out", out, "--quiet"], "");
+    let shape: Value = serde_json::from_str(&shape).unwrap();
+    let size = |name: &str| shape[name].as_u64().unwrap();
+    assert_eq!(fs::metadata(out).unwrap().len(), size("tokens") * size("vocabulary") * 4);
+    let values: Vec<f32> =
+        fs::read(out).unwrap().chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
+    assert!(values.iter().all(|value| value.is_finite()));
+    assert_eq!(shape["ids"][0], 1);
+}
+
+#[test]
+fn a_model_is_found_by_its_name_in_the_library() {
+    let home = tempfile::tempdir().unwrap();
+    let home = home.path().join("张 庭");
+    let tokenize = |name: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_huacaya-cli"));
+        run(command.env("HUACAYA_HOME", &home).args(["tokenize", "--model", name, "--quiet"]), "好\n")
+    };
+    let output = tokenize("huacaya-demo");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let output = tokenize("gpt-9");
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.code() == Some(1) && error.contains("gpt-9"), "{error}");
+}
+
+#[test]
+fn failures_say_what_on_what_and_what_to_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let broken = folder.path().join("broken.gguf");
+    fs::write(&broken, b"GGUF").unwrap();
+    let (status, error) = failed(&["generate", "--model", broken.to_str().unwrap(), "--prompt", "x"], "");
+    assert!(status == 1 && error.starts_with("error: ") && error.contains("broken.gguf"), "{error}");
+    let missing = ["generate", "--model", broken.to_str().unwrap(), "--prompt", "@/no/such file"];
+    let (status, error) = failed(&missing, "");
+    assert!(status == 1 && error.contains("/no/such file"), "{error}");
+    let hot = ["generate", "--model", demo().to_str().unwrap(), "--prompt", "x", "--temperature", "-3"]
+        .map(str::to_string)
+        .to_vec();
+    let hot: Vec<&str> = hot.iter().map(String::as_str).collect();
+    let (status, error) = failed(&hot, "");
+    assert!(status != 0 && error.contains("temperature"), "{error}");
+    let (status, _) = failed(&["generate"], "");
+    assert_eq!(status, 2, "wrong usage");
+}
+
+#[cfg(unix)]
+#[test]
+fn ctrl_c_stops_cleanly_with_what_was_said() {
+    use std::io::Read;
+    let demo = demo();
+    let mut child = Command::new(env!("CARGO_BIN_EXE_huacaya-cli"))
+        .args(["generate", "--model", demo.to_str().unwrap(), "--raw", "--prompt", "1", "--tokens", "1000", "--quiet"])
+        .args(["--temperature", "2"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut first = [0; 1];
+    child.stdout.as_mut().unwrap().read_exact(&mut first).unwrap();
+    Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    let output = child.wait_with_output().unwrap();
+    // It may have come to its end first.
+    assert!(matches!(output.status.code(), Some(0 | 130)), "{:?}", output.status);
+    assert!(String::from_utf8(output.stdout).unwrap().ends_with('\n'));
+}
