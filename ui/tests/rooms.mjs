@@ -55,5 +55,6 @@ export const rooms = {
   "room-welcome": { options: { welcome: true }, go: (page) => page.waitForTimeout(900) },
   "room-close": { go: async (page) => { await page.evaluate(() => window.__EMIT__("huacaya://close-asked", null)); await page.waitForTimeout(300); } },
   "room-shortcuts": { go: async (page) => { await page.keyboard.press("Control+/"); await page.waitForTimeout(300); } },
+  "room-nostart": { options: { noStart: { code: "database_newer", values: { path: "/home/张 庭 綱/.local/share/huacaya/huacaya.db" }, detail: "schema 9, this program knows 3" } }, go: (page) => page.waitForTimeout(300) },
   "room-notice": { options: { settings: { notice } }, go: (page) => page.waitForTimeout(300) },
 };

@@ -300,6 +300,7 @@
   const calls = (window.__CALLS__ = []);
   const host = {
     subscribe: ({ channel: given }) => {
+      if (options.noStart) throw options.noStart;
       channel = given.id ?? Number(String(given).split(":")[1]);
       const { chats, folders, personas, models, jobs, settings, drafts } = rows;
       setTimeout(() => put("snapshot", { chats, folders, personas, models, jobs, settings, drafts }), 0);

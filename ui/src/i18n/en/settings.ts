@@ -108,6 +108,8 @@ export const settings = {
   keepRunning: "Keep it running",
   stopAndClose: "Stop and close",
 
+  startFailed: "Huacaya could not start",
+  quit: "Close Huacaya",
   understood: "Understood",
   interruptedJob: (name: string) => `“${name}” was interrupted when Huacaya was last closed`,
   runAgain: "Start again",

@@ -110,6 +110,8 @@ export const settings: typeof en = {
   keepRunning: "让它继续",
   stopAndClose: "停下并关闭",
 
+  startFailed: "Huacaya 没能启动",
+  quit: "关闭 Huacaya",
   understood: "知道了",
   interruptedJob: (name) => `上次关闭 Huacaya 时，“${name}”被中断了`,
   runAgain: "重新开始",
