@@ -14,7 +14,7 @@ export async function serve() {
   const server = createServer(async (request, response) => {
     const path = normalize(decodeURIComponent(new URL(request.url, "http://x").pathname));
     try {
-      const bytes = await readFile(join(process.env.DIST ?? join(root, "dist"), path === "/" ? "index.html" : path));
+      const bytes = await readFile(join(process.env.DIST ?? join(root, process.env.DIST ?? "dist"), path === "/" ? "index.html" : path));
       response.writeHead(200, { "content-type": TYPES[extname(path) || ".html"] ?? "application/octet-stream", "content-security-policy": csp });
       response.end(bytes);
     } catch {

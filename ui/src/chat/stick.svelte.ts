@@ -28,13 +28,17 @@ export class Stick {
     for (const name of ["touchmove", "pointerdown", "keydown"]) scroller.addEventListener(name, touched, options);
     scroller.addEventListener("scroll", scroll, options);
     // Whatever made the list taller, or the window smaller: fonts, formulas, colours of code, the composer.
-    const sizes = new ResizeObserver(() => this.follow());
-    for (const element of [scroller, ...scroller.children]) sizes.observe(element);
+    // The list sets its own height as a style: seen as such, before the frame is painted.
+    const heights = new MutationObserver(() => this.follow());
+    for (const list of scroller.children) heights.observe(list, { attributeFilter: ["style"] });
+    const room = new ResizeObserver(() => this.follow());
+    room.observe(scroller);
     return () => {
       scroller.removeEventListener("wheel", wheel);
       for (const name of ["touchmove", "pointerdown", "keydown"]) scroller.removeEventListener(name, touched);
       scroller.removeEventListener("scroll", scroll);
-      sizes.disconnect();
+      heights.disconnect();
+      room.disconnect();
       this.#scroller = undefined;
     };
   };
