@@ -103,18 +103,18 @@ impl Jinja {
             });
         }
         let piece = |id: Option<u32>| id.and_then(|id| tokenizer.piece(id)).unwrap_or_default();
-        let mut values = vec![
+        let mut values = std::collections::BTreeMap::from([
             ("messages", Value::from(messages)),
             ("add_generation_prompt", true.into()),
             ("bos_token", piece(tokenizer.bos()).into()),
             ("eos_token", piece(tokenizer.eos()).into()),
             ("tools", ().into()),
             ("documents", ().into()),
-        ];
+        ]);
         values.extend(thinking.map(|on| ("enable_thinking", on.into())));
         let bytes =
             turns.system.len() + turns.turns.iter().map(|turn| turn.text.len() + turn.thought.len()).sum::<usize>();
-        sandbox::run(&self.source, values.into_iter().collect(), bytes)
+        sandbox::run(&self.source, values, bytes)
     }
 }
 

@@ -1,11 +1,25 @@
-//! Runs an untrusted Jinja template within bounds: steps, depth, output.
+//! Runs an untrusted Jinja template within bounds: steps, time, depth, memory and output.
+//!
+//! `minijinja` counts steps and calls, but not memory: `{% set x = x ~ x %}` forty times over is a terabyte, and a failed allocation
+//! ends the program. So a template's instructions are rewritten before they run: whatever makes a text or a list is metered.
 
-use std::io::Write;
+mod instructions;
+mod meter;
+mod operations;
+#[cfg(test)]
+mod tests;
+mod words;
 
-use minijinja::value::{Kwargs, Value};
-use minijinja::{Environment, ErrorKind, UndefinedBehavior};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use super::{clock, json};
+use minijinja::machinery::{Vm, WhitespaceConfig, make_string_output};
+use minijinja::value::Value;
+use minijinja::{AutoEscape, Environment, ErrorKind, UndefinedBehavior};
+
+use super::clock;
+use instructions::compile;
+use meter::Meter;
 
 /// The longest templates in use have some 30 KB.
 const SOURCE_BYTES_MAX: usize = 1 << 18;
@@ -16,11 +30,8 @@ const STEPS_MAX: u64 = 5_000_000;
 /// Calls within calls; `minijinja` counts four for a macro.
 const DEPTH_MAX: usize = 200;
 
-/// What the messages need, and this much more.
-const OUTPUT_BYTES_EXTRA: usize = 4 << 20;
-
-/// For JSON that people read; templates use 4 at most.
-const INDENT_MAX: usize = 16;
+/// Room for the deepest expression that `words` lets through, in an unoptimised build too.
+const STACK_BYTES: usize = 64 << 20;
 
 /// Why a template gave no text.
 #[derive(Debug)]
@@ -32,44 +43,40 @@ pub(super) enum Failure {
     Limit(String),
 }
 
-/// Marks the errors of `raise_exception` among those of minijinja.
+/// Mark the errors of `raise_exception` and of the meter among those of minijinja.
 const RAISED: &str = "raised: ";
+const LIMIT: &str = "limit: ";
+
+const WHITE_SPACE: WhitespaceConfig =
+    WhitespaceConfig { keep_trailing_newline: false, lstrip_blocks: true, trim_blocks: true };
 
 /// Compiles the template.
 pub(super) fn check(source: &str) -> Result<(), Failure> {
-    if source.len() > SOURCE_BYTES_MAX {
-        return Err(Failure::Limit(format!("it has more than {SOURCE_BYTES_MAX} bytes")));
-    }
-    environment().template_from_str(source).map_err(|error| failure(&error))?;
-    Ok(())
+    with_stack(|| compile(source).map(|_| ()).map_err(|error| failure(&error)))
 }
 
 /// Renders the template; `bytes` is how long the messages are.
-pub(super) fn run(source: &str, values: Value, bytes: usize) -> Result<String, Failure> {
-    let environment = environment();
-    let template = environment.template_from_str(source).map_err(|error| failure(&error))?;
-    let mut out = Bounded { bytes: Vec::new(), max: 4 * bytes + OUTPUT_BYTES_EXTRA };
-    template.render_captured_to(values, &mut out).map_err(|error| failure(&error))?;
-    String::from_utf8(out.bytes).map_err(|error| Failure::Broken(error.to_string()))
+pub(super) fn run(source: &str, values: BTreeMap<&str, Value>, bytes: usize) -> Result<String, Failure> {
+    with_stack(|| {
+        let environment = environment(Arc::new(Meter::new(bytes)));
+        let mut text = String::new();
+        let (instructions, blocks) = compile(source).map_err(|error| failure(&error))?;
+        let root = values.into_iter().collect();
+        let mut out = make_string_output(&mut text);
+        let done = Vm::new(&environment).eval(&instructions, root, &blocks, &mut out, AutoEscape::None);
+        let failed = done.err().map(|error| failure(&error));
+        drop(out);
+        failed.map_or(Ok(text), Err)
+    })
 }
 
-struct Bounded {
-    bytes: Vec<u8>,
-    max: usize,
-}
-
-impl Write for Bounded {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        if self.bytes.len() + bytes.len() > self.max {
-            return Err(std::io::Error::other(format!("it writes more than {} bytes", self.max)));
-        }
-        self.bytes.extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
+/// Parsing, compiling and printing go as deep as the template does, and a thread's usual stack is small.
+fn with_stack<T: Send>(work: impl FnOnce() -> Result<T, Failure> + Send) -> Result<T, Failure> {
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().name("template".into()).stack_size(STACK_BYTES);
+        let thread = thread.spawn_scoped(scope, work).map_err(|error| Failure::Broken(error.to_string()))?;
+        thread.join().unwrap_or_else(|_| Err(Failure::Broken("it made the template engine fail".into())))
+    })
 }
 
 fn failure(error: &minijinja::Error) -> Failure {
@@ -78,43 +85,26 @@ fn failure(error: &minijinja::Error) -> Failure {
     if let Some(message) = detail.strip_prefix(RAISED) {
         return Failure::Raised(message.to_owned());
     }
+    if let Some(message) = detail.strip_prefix(LIMIT) {
+        return Failure::Limit(format!("{message}{line}"));
+    }
     match error.kind() {
         ErrorKind::OutOfFuel => Failure::Limit(format!("it takes more than {STEPS_MAX} steps")),
-        ErrorKind::WriteFailure => Failure::Limit(format!("it writes too much{line}")),
         kind => Failure::Broken(format!("{kind}: {detail}{line}")),
     }
 }
 
-fn environment() -> Environment<'static> {
+fn environment(meter: Arc<Meter>) -> Environment<'static> {
     let mut environment = Environment::new();
-    environment.set_trim_blocks(true);
-    environment.set_lstrip_blocks(true);
     environment.set_undefined_behavior(UndefinedBehavior::Lenient);
-    environment.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
     environment.set_fuel(Some(STEPS_MAX));
     environment.set_recursion_limit(DEPTH_MAX);
-    environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
     environment.add_function("raise_exception", raise);
     environment.add_function("strftime_now", |format: &str| clock::format(format, clock::now()));
-    environment.add_filter("tojson", to_json);
+    operations::register(&mut environment, &meter);
     environment
 }
 
 fn raise(message: &str) -> Result<Value, minijinja::Error> {
     Err(minijinja::Error::new(ErrorKind::InvalidOperation, format!("{RAISED}{message}")))
-}
-
-fn to_json(value: &Value, indent: Option<usize>, options: Kwargs) -> Result<Value, minijinja::Error> {
-    let named: Option<usize> = options.get("indent")?;
-    let indent = indent.or(named);
-    if indent.is_some_and(|indent| indent > INDENT_MAX) {
-        return Err(minijinja::Error::new(
-            ErrorKind::InvalidOperation,
-            format!("tojson: more than {INDENT_MAX} blanks"),
-        ));
-    }
-    let mut out = Bounded { bytes: Vec::new(), max: OUTPUT_BYTES_EXTRA };
-    json::write(value, indent, &mut out)
-        .map_err(|error| minijinja::Error::new(ErrorKind::BadSerialization, error.to_string()))?;
-    Ok(Value::from(String::from_utf8_lossy(&out.bytes).into_owned()))
 }
