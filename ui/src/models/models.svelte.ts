@@ -1,6 +1,7 @@
 //! What the window knows about models besides their rows: which one answers, what fits, what is being loaded or added.
 
-import { api, asProblem, transport, type Chat, type Chosen, type Device, type Fit, type Job, type Model, type ModelId } from "$api";
+import { SvelteSet } from "svelte/reactivity";
+import { api, asProblem, transport, type Chat, type Chosen, type Device, type Fit, type Job, type JobId, type Model, type ModelId } from "$api";
 import { m } from "$i18n";
 import { sentence } from "$i18n/problem";
 import { act } from "$state/act";
@@ -126,12 +127,25 @@ class Asking {
 
 export const asking = new Asking();
 
+/** Jobs that were started here: where one fails while another room is open, its reason is said there. */
+export const watched = new SvelteSet<JobId>();
+
+async function watch(job: Promise<JobId>) {
+  const id = await act(job);
+  if (id !== undefined) watched.add(id);
+}
+
+/** Loads with a context that the person chose, or although it may not fit. */
+export function loadWith(model: Model, context: number | null, anyway: boolean) {
+  return watch(api.loadModel({ model: model.id, context, anyway }));
+}
+
 /** Loads a model; asks first where it may not fit. */
 export async function load(model: Model) {
   try {
     const fit = await api.estimate({ model: model.id });
     if (fit.verdict === "too_large") asking.large = { model, fit };
-    else await api.loadModel({ model: model.id, context: null, anyway: false });
+    else await loadWith(model, null, false);
   } catch (thrown) {
     toast(sentence(asProblem(thrown)), { tone: "bad" });
   }
@@ -161,7 +175,7 @@ export async function choose(kind: "model_file" | "model_folder") {
 
 export async function add(files: Chosen[], copy: boolean) {
   view.room = "models";
-  for (const file of files) await act(api.importModel({ chosen: file.id, copy }));
+  for (const file of files) await watch(api.importModel({ chosen: file.id, copy }));
 }
 
 /** Opens a chat with a model, or a page with a base model. */

@@ -16,13 +16,15 @@ export const chat = {
   model: "Model",
   tokens,
 
+  showAll: (n: number) => `Show all ${count(n)} characters`,
+  showLess: "Show less",
+
   // An answer and its states
   reading: (done: number, total: number) => `Reading ${count(done)} of ${count(total)} tokens`,
   loading: (name: string, share: number) => `Loading ${name}, ${share} %`,
   waiting: "Thinking",
   waitingForBody: "Loading the message",
   thinking: (time: string) => `Thinking, ${time}`,
-  thinkingNow: "Thinking",
   thought: (time: string, n: number) => `Thought for ${time} · ${tokens(n)}`,
   thoughtPlain: "Thoughts",
   interrupted: "The program ended before the answer did. What was written is kept.",
@@ -30,7 +32,6 @@ export const chat = {
   empty: "The answer is empty.",
   memoryStarts: "The model remembers from here",
   memoryStartsHint: "Older messages no longer fit into the context. The model does not see them; the system prompt is kept.",
-  began: "Began with given words",
 
   // The quiet line
   speed: (n: string) => `${n} tok/s`,
@@ -50,8 +51,6 @@ export const chat = {
   edit: "Edit",
   editHint: "Editing makes a new version; this one is kept",
   regenerate: "Answer again",
-  regenerateMore: "Answer again, in another way",
-  regeneratePlain: "Answer again",
   regenerateOther: "With another model or parameters",
   regenerateBegin: "Begin with given words",
   runAgain: "Run again exactly",

@@ -4,7 +4,6 @@ export const list = {
   name: "Chats",
   newChat: "New chat",
   newPage: "New page",
-  newPageHint: "A page holds raw text that a model continues",
   newFolder: "New folder",
   folderName: "Name of the folder",
   untitled: "New chat",

@@ -74,7 +74,7 @@ export const models = {
   templateFound: (name: string) => `As found: ${name}`,
   templateFoundPlain: "As found in the file",
   templateSource: (source: string) => `Source: ${source}`,
-  sources: { "built in": "built into Huacaya", file: "the model file", "set by you": "set by you" } as Record<string, string>,
+  sources: { "built in": "built into Huacaya", file: "the model file", "set by you": "set by you", none: "none" } as Record<string, string>,
   noTemplate: "None: a base model continues raw text",
   defaults: "Default parameters of this model",
   defaultsHint: "They hold in every chat with this model, unless you, a persona or the chat say otherwise",

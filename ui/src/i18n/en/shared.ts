@@ -4,6 +4,7 @@ export const shared = {
   close: "Close",
   cancel: "Cancel",
   undo: "Undo",
+  notCopied: "The text could not be copied. Select it and press Ctrl+C.",
   copied: "Copied",
   details: "Details",
   remove: (what: string) => `Remove ${what}`,

@@ -6,7 +6,6 @@ export const list: typeof en = {
   name: "对话列表",
   newChat: "新对话",
   newPage: "新文稿",
-  newPageHint: "文稿是一段原文，由模型接着写下去",
   newFolder: "新建文件夹",
   folderName: "文件夹名称",
   untitled: "新对话",

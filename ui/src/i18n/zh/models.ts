@@ -76,7 +76,7 @@ export const models: typeof en = {
   templateFound: (name) => `自动识别：${name}`,
   templateFoundPlain: "自动识别",
   templateSource: (source) => `来源：${source}`,
-  sources: { "built in": "Huacaya 内置", file: "模型文件", "set by you": "你指定的" } as Record<string, string>,
+  sources: { "built in": "Huacaya 内置", file: "模型文件", "set by you": "你指定的", none: "无" } as Record<string, string>,
   noTemplate: "无：基座模型直接续写原文",
   defaults: "这个模型的默认参数",
   defaultsHint: "用这个模型的对话都按它来，除非你的默认值、人设或对话另有设定",

@@ -6,6 +6,7 @@ export const shared: typeof en = {
   close: "关闭",
   cancel: "取消",
   undo: "撤销",
+  notCopied: "没能复制。请选中文字后按 Ctrl+C。",
   copied: "已复制",
   details: "详情",
   remove: (what: string) => `移除“${what}”`,
