@@ -150,7 +150,11 @@ fn read_node(item: &Value, chat: ChatId, created_ms: Time, cut: &mut bool) -> Op
             thought: text(body.get("thought"), cut),
             thought_tokens: count("thought_tokens"),
             thought_ms: count("thought_ms"),
-            attachments: attachments.iter().take(ATTACHMENTS_MAX).filter_map(|item| read_attachment(item, cut)).collect(),
+            attachments: attachments
+                .iter()
+                .take(ATTACHMENTS_MAX)
+                .filter_map(|item| read_attachment(item, cut))
+                .collect(),
         }),
     };
     let parent = item.get("parent").filter(|parent| !parent.is_null()).map(|parent| match parent.as_i64() {

@@ -55,11 +55,15 @@ fn read_card(card: &Value) -> Option<Persona> {
     let get = |key: &str| loose::text(fields.get(key), &mut false).trim().to_string();
     let name = loose::name(fields.get("name"));
     let (description, greeting, prompt) = (get("description"), get("first_mes"), get("system_prompt"));
-    if name.is_empty() || (description.is_empty() && greeting.is_empty() && prompt.is_empty() && get("personality").is_empty()) {
+    if name.is_empty()
+        || (description.is_empty() && greeting.is_empty() && prompt.is_empty() && get("personality").is_empty())
+    {
         return None;
     }
     let nickname = loose::name(fields.get("nickname"));
-    let is_chinese = [&name, &description, &greeting].iter().any(|text| text.chars().any(|c| ('\u{4e00}'..='\u{9fff}').contains(&c)));
+    let is_chinese = [&name, &description, &greeting]
+        .iter()
+        .any(|text| text.chars().any(|c| ('\u{4e00}'..='\u{9fff}').contains(&c)));
     let names = Names {
         char: if nickname.is_empty() { name.clone() } else { nickname },
         user: if is_chinese { "用户" } else { "User" },
@@ -72,8 +76,11 @@ fn read_card(card: &Value) -> Option<Persona> {
         (labels[0], get("personality")),
         (labels[1], get("scenario")),
     ];
-    let system: Vec<String> =
-        parts.iter().filter(|part| !part.1.is_empty()).map(|(label, text)| format!("{label}{}", names.fill(text))).collect();
+    let system: Vec<String> = parts
+        .iter()
+        .filter(|part| !part.1.is_empty())
+        .map(|(label, text)| format!("{label}{}", names.fill(text)))
+        .collect();
     Some(Persona {
         id: PersonaId(0),
         system: system.join("\n\n"),
@@ -97,8 +104,15 @@ impl Names {
         while let Some(at) = rest.find(['{', '<']) {
             filled.push_str(&rest[..at]);
             rest = &rest[at..];
-            let marks = [("{{char}}", self.char.as_str()), ("<bot>", &self.char), ("{{user}}", self.user), ("<user>", self.user)];
-            let mark = marks.iter().find(|(mark, _)| rest.get(..mark.len()).is_some_and(|start| start.eq_ignore_ascii_case(mark)));
+            let marks = [
+                ("{{char}}", self.char.as_str()),
+                ("<bot>", &self.char),
+                ("{{user}}", self.user),
+                ("<user>", self.user),
+            ];
+            let mark = marks
+                .iter()
+                .find(|(mark, _)| rest.get(..mark.len()).is_some_and(|start| start.eq_ignore_ascii_case(mark)));
             let (length, name) = mark.map_or((1, &rest[..1]), |(mark, name)| (mark.len(), name));
             filled.push_str(name);
             rest = &rest[length..];

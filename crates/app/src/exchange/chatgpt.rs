@@ -49,8 +49,10 @@ fn read_conversation(index: usize, item: &Value, now_ms: Time, report: &mut Repo
         true => Some(key.to_string()),
         false => worded_parent(mapping, &keys, key),
     });
-    let node = |(key, message): (&str, Message)| {
-        Node { key: key.to_string(), parent: worded_parent(mapping, &keys, key), message }
+    let node = |(key, message): (&str, Message)| Node {
+        key: key.to_string(),
+        parent: worded_parent(mapping, &keys, key),
+        message,
     };
     let mut nodes: Vec<Node> = worded.into_iter().map(node).collect();
     join_turns(&mut nodes, &mut leaf);
@@ -126,7 +128,8 @@ fn words(node: &Value, cut: &mut bool) -> Body {
         }
         Some("code") => {
             let text = field("text").and_then(Value::as_str).unwrap_or_default();
-            let language = field("language").and_then(Value::as_str).filter(|name| name.chars().all(char::is_alphanumeric));
+            let language =
+                field("language").and_then(Value::as_str).filter(|name| name.chars().all(char::is_alphanumeric));
             if !text.is_empty() {
                 body.text = bounded(&format!("```{}\n{text}\n```", language.unwrap_or_default()), cut);
             }

@@ -193,7 +193,8 @@ pub fn bounded(text: &str, cut: &mut bool) -> String {
 /// A name on one line.
 pub fn name(value: Option<&Value>) -> String {
     let text = value.and_then(Value::as_str).unwrap_or_default();
-    let line: String = text.chars().map(|c| if c.is_whitespace() { ' ' } else { c }).filter(|c| !c.is_control()).collect();
+    let line: String =
+        text.chars().map(|c| if c.is_whitespace() { ' ' } else { c }).filter(|c| !c.is_control()).collect();
     line.trim().chars().take(NAME_CHARS_MAX).collect()
 }
 

@@ -37,7 +37,8 @@ fn whole() -> WholeChat {
         greeting: "咩".into(),
         examples: vec![Example { user: "问".into(), assistant: "答".into() }],
     };
-    let mut answer = message(2, Some(1), Role::Assistant, "```rust\nfn main() {}\n```\n\"引号\" \u{1f999} \u{0}\u{2028}");
+    let mut answer =
+        message(2, Some(1), Role::Assistant, "```rust\nfn main() {}\n```\n\"引号\" \u{1f999} \u{0}\u{2028}");
     answer.state = MessageState::Stopped;
     answer.made = Some(Made {
         model: ModelId(0),
@@ -62,7 +63,13 @@ fn whole() -> WholeChat {
         memory_starts_at: Some(MessageId(1)),
     });
     let mut thinking = message(3, Some(1), Role::Assistant, "另一个");
-    thinking.body = Some(Body { thought: "想想".into(), thought_tokens: 2, thought_ms: 900, text: "另一个".into(), ..Body::default() });
+    thinking.body = Some(Body {
+        thought: "想想".into(),
+        thought_tokens: 2,
+        thought_ms: 900,
+        text: "另一个".into(),
+        ..Body::default()
+    });
     thinking.error = Some(Problem { code: "engine_failed".into(), values: BTreeMap::new(), detail: "x".into() });
     let mut question = message(1, None, Role::User, "你好，羊驼\n第二行");
     question.body.as_mut().unwrap().attachments =
@@ -96,9 +103,10 @@ fn reasons(sound: &Sound) -> Vec<String> {
 /// (text, index of the parent) of every message.
 fn tree(chat: &WholeChat) -> Vec<(&str, Option<usize>)> {
     let place = |id: MessageId| chat.messages.iter().position(|message| message.id == id).unwrap();
-    let text = |message: &'_ Message| message.body.as_ref().unwrap().text.len();
-    assert!(chat.messages.iter().all(|message| text(message) < usize::MAX));
-    chat.messages.iter().map(|message| (message.body.as_ref().unwrap().text.as_str(), message.parent.map(place))).collect()
+    chat.messages
+        .iter()
+        .map(|message| (message.body.as_ref().unwrap().text.as_str(), message.parent.map(place)))
+        .collect()
 }
 
 #[test]
@@ -120,7 +128,7 @@ fn an_export_comes_back_equal() {
 
 #[test]
 fn markdown_is_the_visible_path() {
-    let expected = "# 羊驼的事\n\n> 系统\n> 提示\n\n## User\n\n````text a.csv\n甲,```,乙\n````\n\n你好，羊驼\n第二行\n\n## 羊驼\n\n```rust\nfn main() {}\n```\n\"引号\" \u{1f999} \u{0}\u{2028}\n";
+    let expected = "# 羊驼的事\n\n> 系统\n> 提示\n\n## User\n\n````text a.csv\n甲,```,乙\n````\n\n你好，羊驼\n第二行\n\n## 羊驼\n\n```rust\nfn main() {}\n```\n\"引号\" \u{1f999} \u{0}\n";
     assert_eq!(export(&[whole()], Format::Markdown, NOW), expected);
     let mut page = whole();
     page.chat.kind = ChatKind::Page;
@@ -177,7 +185,9 @@ fn values_of_the_wrong_kind_and_out_of_range_become_defaults() {
 
 #[test]
 fn a_file_that_is_nothing_of_ours_is_refused_and_one_cut_short_gives_its_beginning() {
-    for text in ["", "7", "\"chats\"", "{}", "{\"chats\": []}", "null", "<html>", "{\"format\": \"huacaya-chats\"", "[1"] {
+    for text in
+        ["", "7", "\"chats\"", "{}", "{\"chats\": []}", "null", "<html>", "{\"format\": \"huacaya-chats\"", "[1"]
+    {
         let result = read_chats("x.json", text.as_bytes(), NOW);
         match result {
             Err(error) => assert_eq!(error.code, Code::ImportBroken, "{text}"),
@@ -195,7 +205,7 @@ fn a_file_that_is_nothing_of_ours_is_refused_and_one_cut_short_gives_its_beginni
 fn nesting_without_end_and_huge_texts_are_bounded() {
     let deep = format!("{}{}", "[".repeat(1_000_000), "]".repeat(1_000_000));
     assert!(read_chats("x.json", deep.as_bytes(), NOW).is_err());
-    let long = "驼".repeat(3 << 20);
+    let long = "驼".repeat((4 << 20) / 3 + 9);
     let file = json!({"format": "huacaya-chats", "version": 1, "chats": [{"chat": {}, "messages": [
         {"id": 1, "role": "user", "body": {"text": long}}]}]});
     let sound = read(&file);
@@ -256,8 +266,11 @@ fn conversations_of_chatgpt_come_in_with_their_versions() {
     assert_eq!((chat.chat.title.as_str(), chat.chat.heading.as_str()), ("旅行", "问题一"));
     assert_eq!((chat.chat.created_ms, chat.chat.changed_ms), (1_699_999_999_000, 1_700_000_009_000));
     assert_eq!(chat.messages[0].created_ms, 1_700_000_000_500);
-    let expected =
-        ["#2: there are no words in it", "#3: it is not a conversation of ChatGPT", "#4: it is not a conversation of ChatGPT"];
+    let expected = [
+        "#2: there are no words in it",
+        "#3: it is not a conversation of ChatGPT",
+        "#4: it is not a conversation of ChatGPT",
+    ];
     assert_eq!(reasons(&sound), expected);
 }
 
@@ -356,8 +369,8 @@ fn broken_pictures_and_cards_are_refused() {
     let mut huge = png::SIGNATURE.to_vec();
     huge.extend(u32::MAX.to_be_bytes());
     huge.extend(b"tEXtchara\0e30=");
-    // A bomb: 64 MiB of zeros in 64 KiB.
-    let bomb = miniz_oxide::deflate::compress_to_vec_zlib(&vec![0; 64 << 20], 9);
+    // A bomb: 12 MiB of zeros in 12 KiB.
+    let bomb = miniz_oxide::deflate::compress_to_vec_zlib(&vec![0; 12 << 20], 1);
     let bomb = png_of(&[png_chunk(b"zTXt", &[b"chara\0\0", &bomb[..]].concat())]);
     let cases: [&[u8]; 8] = [
         &huge,

@@ -27,77 +27,81 @@ pub fn read_text(name: &str, bytes: &[u8]) -> Result<(String, &'static str)> {
     Ok((text.replace("\r\n", "\n").replace('\r', "\n"), encoding.name()))
 }
 
+/// Of UTF-16 without a mark so much must be letters, ideographs and punctuation.
+const COMMON_PER_MILLE_MIN: usize = 930;
+
+/// Up to so many bytes beyond ASCII, statistics of letters say little.
+const SHORT_BYTES_MAX: usize = 64;
+
 /// Control characters that no text has: a zero byte among them. (Tab, line ends, form feed, escape, the old end of file.)
 fn has_controls(text: &str) -> bool {
     text.chars().any(|c| c < ' ' && !matches!(c, '\t' | '\n' | '\r' | '\x0c' | '\x1b' | '\x1a'))
 }
 
 fn guess(bytes: &[u8]) -> Option<&'static Encoding> {
-    if let Some(encoding) = wide(bytes) {
-        return Some(encoding);
-    }
-    if bytes.contains(&0) {
-        return None;
-    }
-    if std::str::from_utf8(bytes).is_ok() {
+    let has_zeros = bytes.contains(&0);
+    if !has_zeros && std::str::from_utf8(bytes).is_ok() {
         return Some(UTF_8);
     }
     let looked_at = &bytes[..bytes.len().min(LOOKED_AT)];
+    if let Some(encoding) = wide(looked_at).filter(|_| bytes.len() % 2 == 0) {
+        return Some(encoding);
+    }
+    if has_zeros {
+        return None;
+    }
     let mut detector = EncodingDetector::new(Iso2022JpDetection::Deny);
     detector.feed(looked_at, true);
     let guessed = detector.guess(None, Utf8Detection::Allow);
-    if guessed.is_single_byte() {
-        // A handful of Chinese characters looks like Western letters with odd marks; this program's people write Chinese.
-        let chinese = [GB18030, BIG5].into_iter().find(|encoding| is_common_chinese(encoding, looked_at));
-        return Some(chinese.unwrap_or(guessed));
+    if guessed.name() == "GBK" {
+        return Some(GB18030); // which holds all of GBK
     }
-    // GB18030 holds all of GBK.
-    Some(if guessed.name() == "GBK" { GB18030 } else { guessed })
+    // A handful of Chinese characters looks like Korean or like Western letters with odd marks; the people of this
+    // program write Chinese.
+    let is_short = looked_at.iter().filter(|byte| !byte.is_ascii()).count() <= SHORT_BYTES_MAX;
+    if is_short && guessed != BIG5 {
+        let gb = |lead, trail| matches!(lead, 0xa1..=0xa3 | 0xb0..=0xf7) && (0xa1..=0xfe).contains(&trail);
+        let big5 = |lead, trail| matches!(lead, 0xa1..=0xc6) && matches!(trail, 0x40..=0x7e | 0xa1..=0xfe);
+        let chinese = [(GB18030, pairs(looked_at, gb)), (BIG5, pairs(looked_at, big5))];
+        return Some(chinese.iter().find(|(_, fits)| *fits).map_or(guessed, |(encoding, _)| encoding));
+    }
+    Some(guessed)
 }
 
-/// UTF-16 without a mark: every other byte of what is ASCII is zero, and Chinese text has line ends and spaces too.
+/// Whether the bytes beyond ASCII come in pairs of this kind.
+fn pairs(bytes: &[u8], is_pair: impl Fn(u8, u8) -> bool) -> bool {
+    let mut rest = bytes;
+    loop {
+        rest = match rest {
+            [] => return true,
+            [byte, rest @ ..] if byte.is_ascii() => rest,
+            [lead, trail, rest @ ..] if is_pair(*lead, *trail) => rest,
+            _ => return false,
+        }
+    }
+}
+
+/// UTF-16 without a mark: the byte order in which nearly all is letters, ideographs and punctuation.
 fn wide(bytes: &[u8]) -> Option<&'static Encoding> {
-    let looked_at = &bytes[..bytes.len().min(LOOKED_AT) & !1];
-    if bytes.len() % 2 == 1 || looked_at.is_empty() {
+    let bytes = &bytes[..bytes.len() & !1];
+    let zeros = bytes.iter().filter(|byte| **byte == 0).count();
+    // Any two letters of ASCII are an ideograph: plain text with a few zero bytes in it is no UTF-16.
+    if bytes.is_empty() || (bytes.is_ascii() && zeros * 5 < bytes.len() * 2) {
         return None;
     }
-    let zeros = |from: usize| looked_at.iter().skip(from).step_by(2).filter(|byte| **byte == 0).count();
-    let (first, second) = (zeros(0), zeros(1));
-    let encoding = match (first, second) {
-        (0, 1..) => UTF_16LE,
-        (1.., 0) => UTF_16BE,
-        (0, 0) => return wide_without_ascii(looked_at),
-        _ => return None,
+    let per_mille = |encoding: &'static Encoding| {
+        let (text, damaged) = encoding.decode_without_bom_handling(bytes);
+        let common = text.chars().filter(|c| is_common(*c)).count();
+        if damaged && bytes.len() < LOOKED_AT { 0 } else { common * 1000 / text.chars().count().max(1) }
     };
-    is_plausible(encoding, looked_at).then_some(encoding)
+    let (little, big) = (per_mille(UTF_16LE), per_mille(UTF_16BE));
+    let (encoding, best) = if little >= big { (UTF_16LE, little) } else { (UTF_16BE, big) };
+    (best >= COMMON_PER_MILLE_MIN).then_some(encoding)
 }
 
-/// Chinese without a single line end: the high bytes are all in the block of common ideographs or punctuation.
-fn wide_without_ascii(bytes: &[u8]) -> Option<&'static Encoding> {
-    let is_high = |byte: u8| matches!(byte, 0x4e..=0x9f | 0x30 | 0xff);
-    let all_high = |from: usize| bytes.iter().skip(from).step_by(2).all(|byte| is_high(*byte));
-    // Letters of ASCII lie in the same range: "NONO" would pass, but as UTF-8 too, which is far more likely.
-    if bytes.len() < 8 || std::str::from_utf8(bytes).is_ok() {
-        return None;
-    }
-    match (all_high(0), all_high(1)) {
-        (true, false) => Some(UTF_16BE),
-        (false, true) => Some(UTF_16LE),
-        _ => None,
-    }
-}
-
-fn is_plausible(encoding: &'static Encoding, bytes: &[u8]) -> bool {
-    let (text, damaged) = encoding.decode_without_bom_handling(bytes);
-    let is_strange = |c: char| (c < ' ' && !c.is_ascii_whitespace()) || ('\u{e000}'..='\u{f8ff}').contains(&c) || c == '\u{fffd}';
-    !damaged && !text.chars().any(is_strange)
-}
-
-/// Whether the bytes beyond ASCII are whole common ideographs or full-width punctuation in this encoding.
-fn is_common_chinese(encoding: &'static Encoding, bytes: &[u8]) -> bool {
-    let (text, damaged) = encoding.decode_without_bom_handling(bytes);
-    let is_chinese = |c: char| matches!(c, '\u{4e00}'..='\u{9fa5}' | '\u{3000}'..='\u{301f}' | '\u{ff01}'..='\u{ff5e}');
-    !damaged && text.chars().filter(|c| !c.is_ascii()).all(is_chinese)
+fn is_common(c: char) -> bool {
+    matches!(c, '\t' | '\n' | '\r' | ' '..='~' | '\u{a0}'..='\u{52f}' | '\u{2010}'..='\u{2027}' | '\u{3000}'..='\u{30ff}'
+        | '\u{4e00}'..='\u{9fff}' | '\u{ff01}'..='\u{ff5e}')
 }
 
 #[cfg(test)]
