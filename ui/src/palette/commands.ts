@@ -5,6 +5,7 @@ import { m } from "$i18n";
 import { act } from "$state/act";
 import { mirror } from "$state/mirror.svelte";
 import { view } from "$state/view.svelte";
+import { copyText } from "$shared/clipboard";
 import { toast } from "$shared/toasts.svelte";
 import { toggleList, togglePanel } from "../frame";
 import { choose, listed, load, unload } from "../models/models.svelte";
@@ -22,8 +23,7 @@ async function newPage() {
 async function copyChat(chat: Chat) {
   const text = await act(api.exportText({ chat: chat.id, format: "markdown" }));
   if (text === undefined) return;
-  await navigator.clipboard.writeText(text);
-  toast(m.palette.chatCopied);
+  if (await copyText(text)) toast(m.palette.chatCopied);
 }
 
 /** Reactive: reads the mirror and the view. */
