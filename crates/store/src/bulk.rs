@@ -97,6 +97,9 @@ async fn add_messages(
             message.state = MessageState::Interrupted;
         }
         (message.chat, message.parent) = (chat, parent);
+        if let Some(stats) = &mut message.stats {
+            stats.memory_starts_at = stats.memory_starts_at.and_then(|old| ids.get(&old).copied());
+        }
         let id = message::insert(write.conn(), &message, None).await.attempt(attempt)?;
         let text = message.body.map(|body| body.text).unwrap_or_default();
         search::index_message(write.conn(), id, &text).await.attempt(attempt)?;

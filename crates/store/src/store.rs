@@ -25,9 +25,11 @@ const WRITE_WAIT_MAX: Duration = Duration::from_secs(300);
 
 /// How soon another process's commit is seen.
 const POLL: Duration = Duration::from_millis(250);
-/// In polls: how often rows of processes that died are looked for, and whether a backup is due.
+/// In polls: how often rows of processes that died are looked for, and whether a backup is due (first soon after start,
+/// when the window is drawn).
 const RECOVER_EVERY: u64 = 20;
 const BACKUP_EVERY: u64 = 240;
+const BACKUP_FIRST: u64 = 40;
 
 /// Cheap to clone. Every call must run inside a tokio runtime. A call whose future is dropped half-way is rolled back
 /// or, after its commit, published by the next poll.
@@ -76,7 +78,11 @@ impl Store {
         let repaired = backup::ensure_sound(folder).await?;
         let path = folder.join(DATABASE);
         let mut conn = connect(&path).await.attempt("be opened")?;
-        migrate::check(&mut conn, &path, VERSIONS.len()).await?;
+        let version = migrate::check(&mut conn, &path, VERSIONS.len()).await?;
+        if version > 0 && version < VERSIONS.len() as i64 {
+            // What a new program does to an old history can be undone.
+            backup::make(&mut conn, folder).await?;
+        }
         migrate::migrate(&mut conn, &path, VERSIONS).await?;
         let owner = Owner::new(folder)?;
         owner::sweep(folder, Some(&owner.id));
@@ -119,8 +125,8 @@ impl Store {
         Ok(path)
     }
 
-    /// Makes a backup if the newest is old, or not so old and much has changed since. The app calls it after start;
-    /// later the store looks for itself.
+    /// Makes a backup if the newest is old, or not so old and much has changed since. The store looks for itself a few
+    /// seconds after start and once a minute.
     pub async fn back_up_if_due(&self) -> Result<Option<PathBuf>> {
         let last = self.inner.pump.lock().await.last;
         let age_ms = backup::list(&self.inner.folder).first().map_or(Time::MAX, |newest| now_ms() - newest.0);
@@ -262,7 +268,7 @@ async fn poll(store: Weak<Inner>) {
             if tick.is_multiple_of(RECOVER_EVERY) {
                 recovery::recover(&store).await?;
             }
-            if tick.is_multiple_of(BACKUP_EVERY) {
+            if tick % BACKUP_EVERY == BACKUP_FIRST {
                 store.back_up_if_due().await?;
             }
             Ok::<(), crate::Error>(())

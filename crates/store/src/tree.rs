@@ -1,5 +1,7 @@
 //! Walks over a chat's tree of messages: paths, siblings, leaves, and what is cut off and put back.
 
+use std::collections::HashMap;
+
 use sqlx::{Row, SqliteConnection};
 
 use crate::change::{Note, require_chat};
@@ -287,13 +289,18 @@ impl Store {
         (copy.pinned, copy.created_ms, copy.changed_ms) = (false, now, now);
         let id = chat::insert(write.conn(), &copy).await.attempt(attempt)?;
         let mut parent = None;
+        let mut ids: HashMap<MessageId, MessageId> = HashMap::new();
         for mut row in message::load_path(write.conn(), message).await.attempt(attempt)? {
             if row.state == MessageState::Writing {
                 row.state = MessageState::Interrupted;
                 row.body = words.clone().or(row.body);
             }
             (row.chat, row.parent) = (id, parent);
+            if let Some(stats) = &mut row.stats {
+                stats.memory_starts_at = stats.memory_starts_at.and_then(|old| ids.get(&old).copied());
+            }
             let copied = message::insert(write.conn(), &row, None).await.attempt(attempt)?;
+            ids.insert(row.id, copied);
             let text = row.body.map(|body| body.text).unwrap_or_default();
             search::index_message(write.conn(), copied, &text).await.attempt(attempt)?;
             parent = Some(copied);

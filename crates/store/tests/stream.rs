@@ -211,6 +211,112 @@ async fn deletion_and_undo_and_versions_reach_the_mirror() {
     assert_eq!(stream.next().await, None);
 }
 
+/// Numbers that only look random: a failure can be repeated.
+struct Draw(u64);
+
+impl Draw {
+    fn below(&mut self, bound: usize) -> usize {
+        self.0 = self.0.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        ((self.0 >> 33) as usize) % bound
+    }
+}
+
+#[tokio::test]
+async fn whatever_is_done_to_a_tree_the_mirror_is_the_database_and_the_leaf_is_alive() {
+    let folder = Folder::new();
+    let store = folder.open().await;
+    for seed in 1..5 {
+        let mut draw = Draw(seed);
+        let chat = new_chat(&store).await.id;
+        let mut stream = store.subscribe().await.unwrap();
+        store.open_chat(chat).await.unwrap();
+        let mut mirror = Mirror::default();
+        let mut deleted: Vec<MessageId> = Vec::new();
+        for step in 0..120 {
+            let rows = store.messages(chat).await.unwrap();
+            let any = (!rows.is_empty()).then(|| rows[draw.below(rows.len())].clone());
+            match (draw.below(7), any) {
+                (0 | 1, any) => {
+                    let parent = any.map(|row| row.id).filter(|_| step % 5 > 0);
+                    turn(&store, chat, parent, &format!("问{step}"), &format!("答{step}")).await;
+                }
+                (2, Some(row)) => {
+                    let answer = common::answer_again(&store, chat, row.id).await;
+                    finish(&store, answer, &format!("再{step}")).await;
+                }
+                (3, Some(row)) => {
+                    let leaf = store.choose_leaf(chat, row.id).await.unwrap();
+                    assert!(store.path(leaf).await.unwrap().iter().any(|above| above.id == row.id));
+                }
+                (4, Some(row)) => {
+                    store.delete_message(row.id).await.unwrap();
+                    deleted.push(row.id);
+                }
+                (_, _) if !deleted.is_empty() => {
+                    // May wait for another deletion's undo.
+                    let at = draw.below(deleted.len());
+                    if store.restore_message(deleted[at]).await.is_ok() {
+                        deleted.swap_remove(at);
+                    }
+                }
+                _ => {}
+            }
+            let marker = serde_json::json!(format!("{seed} {step}"));
+            store.set_setting("marker", marker.clone()).await.unwrap();
+            'told: loop {
+                for change in next(&mut stream).await {
+                    let is_marker = matches!(&change, Change::Setting(setting) if setting.value == marker);
+                    mirror.apply(change);
+                    if is_marker {
+                        break 'told;
+                    }
+                }
+            }
+            let rows = store.messages(chat).await.unwrap();
+            let leaf = store.chat(chat).await.unwrap().leaf;
+            assert_eq!(mirror.chats[&chat].leaf, leaf);
+            assert_eq!(leaf.is_none(), rows.is_empty(), "seed {seed}, step {step}");
+            assert!(leaf.is_none_or(|leaf| rows.iter().any(|row| row.id == leaf)), "seed {seed}, step {step}");
+            let mut told: Vec<MessageId> =
+                mirror.messages.values().filter(|row| row.chat == chat).map(|row| row.id).collect();
+            told.sort();
+            assert_eq!(told, rows.iter().map(|row| row.id).collect::<Vec<_>>(), "seed {seed}, step {step}");
+            for row in rows {
+                let told = &mirror.messages[&row.id];
+                assert_eq!(Message { body: None, ..told.clone() }, Message { body: None, ..row.clone() });
+                assert!(told.body.is_none() || told.body == row.body);
+            }
+            if let Some(leaf) = leaf {
+                assert!(store.path(leaf).await.unwrap().iter().all(|row| mirror.messages[&row.id].body == row.body));
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn two_processes_write_at_once_and_lose_nothing() {
+    let folder = Folder::new();
+    let here = folder.open().await;
+    let there = open(&folder.path).await;
+    let write = |store: Store| {
+        tokio::spawn(async move {
+            for number in 0..40 {
+                let chat = new_chat(&store).await.id;
+                turn(&store, chat, None, &format!("问{number}"), "答").await;
+            }
+        })
+    };
+    let mut streams = [here.subscribe().await.unwrap(), there.subscribe().await.unwrap()];
+    let writers = [write(here.clone()), write(there.clone()), write(here.clone())];
+    for writer in writers {
+        writer.await.unwrap();
+    }
+    for stream in &mut streams {
+        let mut mirror = Mirror::default();
+        mirror.follow(stream, |mirror| mirror.chats.values().filter(|chat| chat.leaf.is_some()).count() == 120).await;
+    }
+}
+
 /// Two stores in one folder are what two processes are: own lock, own connections, nothing shared in memory.
 #[tokio::test]
 async fn two_processes_see_each_others_rows_and_each_others_words_as_they_are_saved() {
