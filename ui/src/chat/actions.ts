@@ -2,6 +2,7 @@
 
 import { api, type MessageId, type ModelId, type Parameters } from "$api";
 import { m } from "$i18n";
+import { copyText } from "$shared/clipboard";
 import { toast } from "$shared/toasts.svelte";
 import { act } from "$state/act";
 import { mirror } from "$state/mirror.svelte";
@@ -16,8 +17,7 @@ export function textOf(id: MessageId): string {
 }
 
 export async function copyMessage(id: MessageId) {
-  await navigator.clipboard.writeText(textOf(id));
-  toast(m.chat.copiedMessage);
+  if (await copyText(textOf(id))) toast(m.chat.copiedMessage);
 }
 
 export function regenerate(id: MessageId, other: { model?: ModelId | null; parameters?: Parameters | null; begin?: string } = {}) {
