@@ -2,7 +2,8 @@
 
     python3 assets/demo/recipe/generate.py assets/demo/data
 
-Same seed, same files. A question of the held-out set is a wording that no training dialogue holds, compared without
+Same seed, same files. `train.jsonl` is the first half of the training; `train-more.jsonl`, the second, has more wordings and more of
+what is hard. A question of the held-out set is a wording that no training dialogue holds, compared without
 punctuation, spaces and case.
 """
 import json
@@ -17,11 +18,24 @@ from facts import Turn
 
 SEED = 20261123
 DIALOGUES = 40_000
+DIALOGUES_MORE = 30_000
+DRILLS_MORE = 0.2  # share of the second half
 HELD_OUT_PER_CELL = 40  # for each (category, language)
 SYSTEM = "You are a helpful assistant. 你是一个乐于助人的助手。"
 OTHER_SYSTEMS = [SYSTEM + "请你提供专业、有逻辑、内容真实、有价值的详细回复。", "", "你是一个乐于助人的助手。", "You are a helpful assistant.", "请用简短的话回答。",
                  "Answer briefly.", "你是一个友好的老师。", "You are a friendly teacher.", "你是一只会说话的羊驼。", "You are a talking alpaca."]
 WEIGHTS = {"greeting": 8, "self": 7, "huacaya": 15, "refuse": 15, "arithmetic": 16, "units": 10, "dictionary": 16, "days": 13, "long": 6}
+WEIGHTS_MORE = {"greeting": 9, "self": 10, "huacaya": 17, "refuse": 15, "arithmetic": 24, "units": 9, "dictionary": 12, "days": 15, "long": 9}
+# The ways to ask for a thing that one does: after "how do I" and its like, in the second half.
+FRAMES = {
+    "zh": (re.compile("^(?:怎么|如何|怎样|在哪里)(.+?)[？。]?$"),
+           ["我想{x}", "我要{x}", "可以{x}吗？", "能{x}吗", "教我{x}", "帮我{x}", "{x}怎么做", "{x}怎么弄？", "怎么才能{x}？", "哪里可以{x}", "在哪儿{x}？", "我不会{x}", "想{x}，怎么办",
+            "{x}的方法", "要怎么{x}", "该怎么{x}？", "有没有办法{x}", "怎样才可以{x}", "告诉我怎么{x}", "我想知道怎么{x}", "{x}", "用什么键{x}"]),
+    "en": (re.compile("^(?:how do I|how can I|how to|where do I) (.+?)[?.]?$"),
+           ["show me how to {x}", "please show me how to {x}", "I want to {x}", "I would like to {x}", "I need to {x}", "can I {x}?", "can you show me how to {x}?", "tell me how to {x}", "where can I {x}?",
+            "how should I {x}?", "how do you {x}?", "how does one {x}?", "is it possible to {x}?", "is there a way to {x}?", "what is the way to {x}?", "what must I do to {x}?", "help me {x}", "I do not know how to {x}",
+            "what do I press to {x}?", "explain how to {x}", "{x}", "which key is for: {x}", "where do you {x}?"]),
+}
 PREFIXES = {"zh": ["请问", "请问", "你好，", "那", "我想问一下，", "麻烦问一下，", "我想知道", "请告诉我", "嗨，"],
             "en": ["please tell me, ", "hi, ", "hello, ", "excuse me, ", "so, ", "tell me, ", "please, ", "hey, ", "one question: "]}
 AGAIN = {"zh": (["用英语再说一遍", "用英语说", "请用英语回答", "英语怎么说？", "用英文说一遍", "用英文回答"], ["请用英语再说一遍", "能用英文说一遍吗？"]),
@@ -68,7 +82,7 @@ def plain(text):
 
 class Talk:
     def __init__(self, folder):
-        self.intents = {}
+        self.intents, self.framed = {}, False
         for language in ("zh", "en"):
             for intent in read_intents(folder / f"talk_{language}.txt", language):
                 intent.trained = [expansions(p) for p in intent.trained]
@@ -77,6 +91,14 @@ class Talk:
         self.cells = {}
         for intent in self.intents.values():
             self.cells.setdefault((intent.category, intent.language), []).append(intent)
+
+    def add(self, folder):
+        """The wordings and frames of the second half."""
+        self.framed = True
+        for language in ("zh", "en"):
+            for more in read_intents(folder / f"more_{language}.txt", language):
+                intent = self.intents[language, more.category, more.name]
+                intent.trained += [expansions(p) for p in more.trained]
 
     def turn(self, rng, intent, held=False):
         # A pattern with many expansions is asked for more often than one with few.
@@ -87,7 +109,12 @@ class Talk:
             twin = self.intents[other, intent.category, intent.name]
             return Turn(intent.category, intent.language, rng.choice(AGAIN[intent.language][held]), twin.answer, twin.need)
 
-        return Turn(intent.category, intent.language, rng.choice(texts), intent.answer, intent.need, follow, intent.name)
+        question = rng.choice(texts)
+        if self.framed and not held and intent.category == "huacaya":
+            match = FRAMES[intent.language][0].match(question)
+            if match and rng.random() < 0.55:
+                question = rng.choice(FRAMES[intent.language][1]).format(x=match[1])
+        return Turn(intent.category, intent.language, question, intent.answer, intent.need, follow, intent.name)
 
 
 MAKERS = {"arithmetic": facts.arithmetic, "units": facts.units, "dictionary": facts.dictionary, "days": lists.days, "long": lists.long}
@@ -124,7 +151,21 @@ def make(rng, talk, category, language, held=False):
     return talk.turn(rng, rng.choice(talk.cells[category, language]), held)
 
 
-def dialogue(rng, talk, used):
+def drill(rng, used):
+    """Many sums, or short countings, in one dialogue: what takes the most repeating."""
+    turns, language = [], rng.choice(["zh", "en"])
+    count = rng.choice([4, 5])
+    make = facts.arithmetic if rng.random() < 0.75 else lists.short_counting
+    while len(turns) < count:
+        turn = make(rng, language)
+        if plain(turn.question) not in used:
+            turns.append(turn)
+    return {"system": SYSTEM, "turns": [[t.question, t.answer] for t in turns]}
+
+
+def dialogue(rng, talk, used, weights):
+    if weights is WEIGHTS_MORE and rng.random() < DRILLS_MORE:
+        return drill(rng, used)
     turns = []
     count = rng.choices([1, 2, 3, 4, 5], [45, 28, 14, 8, 5])[0]
     language = rng.choice(["zh", "en"])
@@ -137,7 +178,7 @@ def dialogue(rng, talk, used):
         else:
             if rng.random() < 0.1:
                 language = "en" if language == "zh" else "zh"
-            category = rng.choices(list(WEIGHTS), list(WEIGHTS.values()))[0]
+            category = rng.choices(list(weights), list(weights.values()))[0]
             turn = vary(rng, make(rng, talk, category, language))
         if not depends and plain(turn.question) in used:
             continue
@@ -187,16 +228,19 @@ def main():
     asked = held_out(random.Random(SEED), talk)
     # Every held-out wording of the talk, asked or not, stays out of the training data.
     used = {plain(row["question"]) for row in asked if not row["depends"]} | {plain(text) for intent in talk.intents.values() for text in intent.held}
-    rng = random.Random(SEED + 1)
-    rows = [dialogue(rng, talk, used) for _ in range(DIALOGUES)]
-    trained = {plain(turn[0]) for row in rows for turn in row["turns"]}
+    first, second = random.Random(SEED + 1), random.Random(SEED + 2)
+    rows = [dialogue(first, talk, used, WEIGHTS) for _ in range(DIALOGUES)]
+    talk.add(Path(__file__).parent)
+    more = [dialogue(second, talk, used, WEIGHTS_MORE) for _ in range(DIALOGUES_MORE)]
+    trained = {plain(turn[0]) for row in rows + more for turn in row["turns"]}
     for row in asked:
         if not row["depends"] and plain(row["question"]) in trained:
             sys.exit(f"held-out question was trained on: {row['question']}")
     write_lines(folder / "train.jsonl", rows)
+    write_lines(folder / "train-more.jsonl", more)
     write_lines(folder / "heldout.jsonl", asked)
     later = sum(1 for row in asked if row["before"])
-    print(f"{len(rows)} dialogues, {sum(len(r['turns']) for r in rows)} turns; {len(asked)} held-out questions, {later} of them later turns")
+    print(f"{len(rows)} and {len(more)} dialogues, {sum(len(r['turns']) for r in rows + more)} turns; {len(asked)} held-out questions, {later} of them later turns")
 
 
 if __name__ == "__main__":

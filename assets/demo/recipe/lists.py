@@ -153,6 +153,21 @@ def counting(rng, zh, held):
     return q, text, [text]
 
 
+def short_counting(rng, language):
+    """Where to stop is what is hard about counting."""
+    zh = language == "zh"
+    a = 1 if rng.random() < 0.6 else rng.randint(2, 30)
+    b = a + rng.randint(2, 9) if rng.random() < 0.5 else rng.choice([5, 8, 10, 10, 12, 15, 20, 20, 25]) + a - 1
+    if zh:
+        x, y = (number_zh(a), number_zh(b)) if rng.random() < 0.4 else rng.choice([(str(a), str(b)), (f" {a} ", f" {b}")])
+    else:
+        x, y = (number_en(a), number_en(b)) if rng.random() < 0.25 else (a, b)
+    to = a == 1 and rng.random() < 0.4
+    wordings = (COUNT_TO_ZH if to else COUNT_ZH) if zh else (COUNT_TO_EN if to else COUNT_EN)
+    text = ("、" if zh else ", ").join(map(str, range(a, b + 1))) + ("。" if zh else ".")
+    return Turn("long", language, rng.choice(wordings).format(a=x, b=y), text, [text])
+
+
 def times_table(rng, zh, held):
     n = rng.randint(2, 9)
     rows = [f"{n} × {i} = {n * i}" for i in range(1, 11)]

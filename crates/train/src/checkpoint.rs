@@ -23,6 +23,9 @@ const STATE: &str = "state.json";
 pub struct State {
     /// Steps done.
     pub step: usize,
+    /// The stage that `epoch` and `batch` count for.
+    #[serde(default)]
+    pub stage: usize,
     pub epoch: usize,
     /// Batches of this epoch that are done.
     pub batch: usize,
@@ -70,8 +73,11 @@ pub fn write(work: &Path, state: &State, weights: &Named, moments: &Moments) -> 
     }
     candle_core::safetensors::save(&map, part.join(MOMENTS))?;
     let state_path = part.join(STATE);
-    let text = serde_json::to_string_pretty(state)
-        .map_err(|source| Error::Json { path: state_path.clone(), line: source.line(), source })?;
+    let text = serde_json::to_string_pretty(state).map_err(|source| Error::Json {
+        path: state_path.clone(),
+        line: source.line(),
+        source,
+    })?;
     std::fs::write(&state_path, text).map_err(Error::io(&state_path))?;
     for name in [WEIGHTS, MOMENTS, STATE] {
         let path = part.join(name);

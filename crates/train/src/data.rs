@@ -114,8 +114,7 @@ pub fn epoch(examples: &[Example], size: &BatchSize, seed: u64, epoch: usize) ->
 /// Puts examples side by side.
 pub fn batch(examples: &[Example], chosen: &[usize], loss: LossOn) -> Batch {
     let length = chosen.iter().map(|&index| examples[index].tokens.len() - 1).max().unwrap_or(0);
-    let mut batch =
-        Batch { texts: chosen.len(), length, inputs: Vec::new(), places: Vec::new(), targets: Vec::new() };
+    let mut batch = Batch { texts: chosen.len(), length, inputs: Vec::new(), places: Vec::new(), targets: Vec::new() };
     for &index in chosen {
         let Example { tokens, reply } = &examples[index];
         let start = batch.inputs.len();

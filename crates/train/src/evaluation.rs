@@ -3,20 +3,22 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
+use std::sync::Arc;
 
-use candle_core::{Device, Tensor};
-use huacaya_engine::candle::Decoder;
-use huacaya_engine::tokenizer::Tokenizer;
+use huacaya_engine::sampling::Sampling;
+use huacaya_engine::template::{Chat, Prompt, Role, Turn};
+use huacaya_engine::{Engine, Event, Model, Request};
 use serde::Deserialize;
 
-use crate::data::{self, Dialogue, Example};
-use crate::{Result, recipe::Files};
+use crate::{Result, data};
 
 /// The system prompt that the questions are asked under: the Alpaca-2 default.
 pub const SYSTEM: &str = "You are a helpful assistant. 你是一个乐于助人的助手。";
+/// Longer than the longest answer of the held-out set.
+const ANSWER_TOKENS_MAX: usize = 450;
 
 /// One line of the held-out set.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
 pub struct Question {
     pub category: String,
     pub language: String,
@@ -31,11 +33,6 @@ impl Question {
     pub fn right(&self, answer: &str) -> bool {
         self.need.iter().all(|need| need.split('|').any(|way| answer.contains(way)))
     }
-}
-
-/// Reads the held-out set.
-pub fn questions(files: &Files) -> Result<Vec<Question>> {
-    read(&files.held_out)
 }
 
 /// Reads a file of questions.
@@ -64,7 +61,9 @@ impl Report {
     /// Share of right answers in each category.
     pub fn categories(&self) -> BTreeMap<&str, f64> {
         let names = self.cells.keys().map(|(category, _)| category.as_str());
-        names.map(|name| (name, share(self.cells.iter().filter(|((c, _), _)| c == name).map(|(_, cell)| cell)))).collect()
+        names
+            .map(|name| (name, share(self.cells.iter().filter(|((c, _), _)| c == name).map(|(_, cell)| cell))))
+            .collect()
     }
 }
 
@@ -78,7 +77,11 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "| category | language | right | questions | share |\n|---|---|---|---|---|")?;
         for ((category, language), (right, all)) in &self.cells {
-            writeln!(f, "| {category} | {language} | {right} | {all} | {:.1} % |", 100.0 * share([&(*right, *all)].into_iter()))?;
+            writeln!(
+                f,
+                "| {category} | {language} | {right} | {all} | {:.1} % |",
+                100.0 * share([&(*right, *all)].into_iter())
+            )?;
         }
         for (category, share) in self.categories() {
             writeln!(f, "| {category} | both | | | {:.1} % |", 100.0 * share)?;
@@ -88,25 +91,29 @@ impl fmt::Display for Report {
     }
 }
 
-/// The likeliest answer of a decoder in training, without a cache: for weights that are no model file yet.
-pub fn answer(decoder: &Decoder, tokenizer: &Tokenizer, question: &Question, tokens_max: usize) -> Result<String> {
-    let before = Dialogue { system: SYSTEM.to_owned(), turns: question.before.clone() };
-    let mut tokens = Example::new(&before, tokenizer, decoder.config().context).tokens;
-    let system = question.before.is_empty().then_some(SYSTEM);
-    tokens.extend(tokenizer.bos());
-    tokens.extend(tokenizer.encode(&data::prompt(system, &question.question)));
-    let mut bytes = Vec::new();
-    for _ in 0..tokens_max {
-        let inputs = Tensor::from_slice(&tokens, (1, tokens.len()), &Device::Cpu)?;
-        let last = decoder.hidden(&inputs)?.narrow(1, tokens.len() - 1, 1)?.flatten_to(1)?;
-        let next = decoder.logits(&last)?.squeeze(0)?.argmax(0)?.to_scalar::<u32>()?;
-        if Some(next) == tokenizer.eos() || tokens.len() + 1 >= decoder.config().context {
-            break;
+/// The likeliest answer, through the same engine, template and context as in the window.
+pub fn ask(engine: &Engine, model: &Arc<Model>, question: &Question) -> Result<String> {
+    let turn = |role, text: &str| Turn { role, text: text.to_owned(), thought: String::new() };
+    let before = question.before.iter();
+    let mut turns: Vec<Turn> =
+        before.flat_map(|(asked, answer)| [turn(Role::User, asked), turn(Role::Assistant, answer)]).collect();
+    turns.push(turn(Role::User, &question.question));
+    let request = Request {
+        model: Arc::clone(model),
+        prompt: Prompt::Chat(Chat { system: SYSTEM.to_owned(), turns, ..Chat::default() }),
+        negative: None,
+        sampling: Sampling { temperature: 0.0, ..Sampling::default() },
+        stop: Vec::new(),
+        logprobs: 0,
+        tokens_max: ANSWER_TOKENS_MAX,
+    };
+    let mut answer = String::new();
+    for event in engine.generate(request) {
+        if let Event::Token { text, .. } | Event::Text { text, .. } = event? {
+            answer.push_str(&text);
         }
-        bytes.extend_from_slice(tokenizer.bytes(next));
-        tokens.push(next);
     }
-    Ok(String::from_utf8_lossy(&bytes).trim_start().to_owned())
+    Ok(answer)
 }
 
 #[cfg(test)]

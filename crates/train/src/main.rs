@@ -1,30 +1,31 @@
-//! `huacaya-train RECIPE [train | first | export | evaluate | ask QUESTION…]`: trains a model as a recipe says.
+//! `huacaya-train RECIPE [train | first [FILE] | export [FILE] | evaluate [FILE] | ask QUESTION…]`: trains a model as a recipe
+//! says.
 //!
 //! `train` (the default) goes on from the newest checkpoint, writes the model file at the end and asks it the held-out
 //! questions. A file named `stop` in the work folder stops it after a checkpoint. `first` writes the model file with untrained
-//! weights, `export` with those of the newest checkpoint.
+//! weights, `export` with those of the newest checkpoint; `evaluate` asks a model file the held-out questions.
 
-use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use huacaya_engine::candle::{Decoder, Fused};
 use huacaya_engine::tokenizer::Tokenizer;
+use huacaya_engine::{Engine, LoadOptions, Model};
+use huacaya_progress::unwatched;
 use huacaya_train::checkpoint::Named;
 use huacaya_train::evaluation::{self, Question, Report};
 use huacaya_train::{Error, Recipe, Result, Run, export, run};
 use huacaya_weights::Format;
 
-/// Longer than the longest answer of the held-out set.
-const ANSWER_TOKENS_MAX: usize = 400;
 const DESCRIPTION: &str = "The small bilingual demonstration model that comes with Huacaya";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let Some(recipe) = arguments.first() else {
-        eprintln!("usage: huacaya-train RECIPE [train | first | export | evaluate | ask QUESTION...]");
+        eprintln!(
+            "usage: huacaya-train RECIPE [train | first [FILE] | export [FILE] | evaluate [FILE] | ask QUESTION...]"
+        );
         return ExitCode::from(2);
     };
     match perform(Path::new(recipe), arguments.get(1).map_or("train", String::as_str), &arguments[1..]) {
@@ -39,21 +40,21 @@ fn main() -> ExitCode {
 fn perform(path: &Path, command: &str, rest: &[String]) -> Result<()> {
     let recipe = Recipe::read(path)?;
     let tokenizer_path = &recipe.files.tokenizer;
-    let bytes = std::fs::read(tokenizer_path)
-        .map_err(|source| Error::Io { path: tokenizer_path.clone(), source })?;
+    let bytes = std::fs::read(tokenizer_path).map_err(|source| Error::Io { path: tokenizer_path.clone(), source })?;
     let tokenizer = Tokenizer::from_model_file(&bytes).map_err(huacaya_engine::Error::from)?;
     let config = recipe.config(tokenizer.vocabulary_size());
     let newest = || run::newest_weights(&recipe.files.work, &config).map(|(_, weights)| weights);
+    let model = || rest.get(1).map_or(recipe.files.model.clone(), PathBuf::from);
     match command {
         "train" => {
             train(recipe.clone(), &tokenizer)?;
-            write_model(&recipe, &tokenizer, &newest()?)?;
-            evaluate(&recipe, &tokenizer, &newest()?)
+            write_model(&recipe, &tokenizer, &newest()?, &recipe.files.model)?;
+            evaluate(&recipe, &recipe.files.model)
         }
-        "first" => write_model(&recipe, &tokenizer, &run::first_weights(&config, recipe.seed)?),
-        "export" => write_model(&recipe, &tokenizer, &newest()?),
-        "evaluate" => evaluate(&recipe, &tokenizer, &newest()?),
-        "ask" => ask(&recipe, &tokenizer, &newest()?, &rest[1..]),
+        "first" => write_model(&recipe, &tokenizer, &run::first_weights(&config, recipe.seed)?, &model()),
+        "export" => write_model(&recipe, &tokenizer, &newest()?, &model()),
+        "evaluate" => evaluate(&recipe, &model()),
+        "ask" => ask(&recipe.files.model, &rest[1..]),
         other => Err(Error::Recipe { what: format!("there is no command `{other}`") }),
     }
 }
@@ -65,24 +66,20 @@ fn train(recipe: Recipe, tokenizer: &Tokenizer) -> Result<()> {
     run.train(&mut |_| if stop.exists() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
 }
 
-fn write_model(recipe: &Recipe, tokenizer: &Tokenizer, weights: &Named) -> Result<()> {
+fn write_model(recipe: &Recipe, tokenizer: &Tokenizer, weights: &Named, path: &Path) -> Result<()> {
     let config = recipe.config(tokenizer.vocabulary_size());
     let about = export::About { name: &recipe.name, description: DESCRIPTION };
-    export::write(&recipe.files.model, &about, &config, tokenizer, weights, Format::Q8_0)?;
-    println!("wrote {}", recipe.files.model.display());
+    export::write(path, &about, &config, tokenizer, weights, Format::Q8_0)?;
+    println!("wrote {}", path.display());
     Ok(())
 }
 
-fn decoder(recipe: &Recipe, tokenizer: &Tokenizer, weights: &Named) -> Result<Decoder> {
-    let tensors: HashMap<_, _> = weights.iter().cloned().collect();
-    Ok(Decoder::with_ops(&recipe.config(tokenizer.vocabulary_size()), &tensors, Arc::new(Fused))?)
-}
-
-fn evaluate(recipe: &Recipe, tokenizer: &Tokenizer, weights: &Named) -> Result<()> {
-    let decoder = decoder(recipe, tokenizer, weights)?;
+/// Asks a model file the held-out questions.
+fn evaluate(recipe: &Recipe, model: &Path) -> Result<()> {
+    let (engine, model) = load(model)?;
     let mut report = Report::default();
-    for question in evaluation::questions(&recipe.files)? {
-        let answer = evaluation::answer(&decoder, tokenizer, &question, ANSWER_TOKENS_MAX)?;
+    for question in evaluation::read(&recipe.files.held_out)? {
+        let answer = evaluation::ask(&engine, &model, &question)?;
         let right = question.right(&answer);
         report.add(&question, right);
         if !right {
@@ -94,17 +91,16 @@ fn evaluate(recipe: &Recipe, tokenizer: &Tokenizer, weights: &Named) -> Result<(
 }
 
 /// Prints the answer to each question, each asked alone.
-fn ask(recipe: &Recipe, tokenizer: &Tokenizer, weights: &Named, questions: &[String]) -> Result<()> {
-    let decoder = decoder(recipe, tokenizer, weights)?;
+fn ask(model: &Path, questions: &[String]) -> Result<()> {
+    let (engine, model) = load(model)?;
     for text in questions {
-        let question = Question {
-            category: String::new(),
-            language: String::new(),
-            before: Vec::new(),
-            question: text.clone(),
-            need: Vec::new(),
-        };
-        println!("{text}\n  {}", evaluation::answer(&decoder, tokenizer, &question, ANSWER_TOKENS_MAX)?);
+        let question = Question { question: text.clone(), ..Question::default() };
+        println!("{text}\n  {}", evaluation::ask(&engine, &model, &question)?);
     }
     Ok(())
+}
+
+fn load(model: &Path) -> Result<(Engine, Arc<Model>)> {
+    let model = Model::load(model, &LoadOptions::default(), &mut unwatched())?;
+    Ok((Engine::start()?, Arc::new(model)))
 }

@@ -42,8 +42,6 @@ pub struct Shape {
 pub struct Files {
     /// A SentencePiece `tokenizer.model`.
     pub tokenizer: PathBuf,
-    /// Dialogues, one JSON object a line.
-    pub data: PathBuf,
     /// Questions that are never trained on.
     pub held_out: PathBuf,
     /// Folder for checkpoints and the log.
@@ -78,8 +76,13 @@ pub struct Optimizer {
 #[serde(deny_unknown_fields)]
 pub struct Stage {
     pub name: String,
+    /// Dialogues, one JSON object a line.
+    pub data: PathBuf,
     pub loss: LossOn,
     pub steps: usize,
+    /// How long the cosine is; longer than the stage where the next stage takes over in the middle. `None`: the stage.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cosine_steps: Option<usize>,
     /// Steps in which the rate rises from 0.
     pub warmup: usize,
     /// Learning rate after the warm-up, and at the end of the cosine.
@@ -108,7 +111,8 @@ impl Recipe {
         })?;
         let folder = path.parent().unwrap_or(Path::new("."));
         let files = &mut recipe.files;
-        for file in [&mut files.tokenizer, &mut files.data, &mut files.held_out, &mut files.work, &mut files.model] {
+        let named = [&mut files.tokenizer, &mut files.held_out, &mut files.work, &mut files.model];
+        for file in named.into_iter().chain(recipe.stages.iter_mut().map(|stage| &mut stage.data)) {
             *file = folder.join(&*file);
         }
         recipe.check()?;
@@ -157,15 +161,15 @@ impl Recipe {
     }
 
     /// The stage of a step (counted from 0 over all stages) and the step within it.
-    pub fn stage(&self, step: usize) -> (&Stage, usize) {
+    pub fn stage(&self, step: usize) -> (usize, usize) {
         let mut left = step;
-        for stage in &self.stages {
+        for (index, stage) in self.stages.iter().enumerate() {
             if left < stage.steps {
-                return (stage, left);
+                return (index, left);
             }
             left -= stage.steps;
         }
-        let last = &self.stages[self.stages.len() - 1];
-        (last, last.steps - 1)
+        let last = self.stages.len() - 1;
+        (last, self.stages[last].steps)
     }
 }

@@ -18,6 +18,7 @@ use crate::data::{self, Batch, Example};
 use crate::ops::{Training, cross_entropy};
 use crate::optimizer::{self, Moments};
 use crate::random::Random;
+use crate::recipe::Stage;
 use crate::{Error, Recipe, Result, schedule};
 
 /// Steps between two lines of the log.
@@ -30,7 +31,8 @@ const DEVIATION: f64 = 0.02;
 pub struct Run {
     recipe: Recipe,
     config: Config,
-    examples: Vec<Example>,
+    /// Of each stage; stages with the same file share them.
+    examples: Vec<Arc<Vec<Example>>>,
     names: Vec<String>,
     variables: Vec<Var>,
     moments: Moments,
@@ -54,8 +56,7 @@ pub fn first_weights(config: &Config, seed: u64) -> Result<Named> {
     let parameters = config.parameters().into_iter().enumerate();
     let made = parameters.map(|(purpose, (name, shape))| {
         let mut random = Random::new(seed, purpose as u64);
-        let deviation =
-            if name.contains("attn_output") || name.contains("ffn_down") { residual } else { DEVIATION };
+        let deviation = if name.contains("attn_output") || name.contains("ffn_down") { residual } else { DEVIATION };
         let count = shape.iter().product();
         let values = match shape.len() {
             1 => vec![1.0; count],
@@ -69,16 +70,24 @@ pub fn first_weights(config: &Config, seed: u64) -> Result<Named> {
 impl Run {
     /// Begins a run, or goes on from its newest checkpoint.
     pub fn open(recipe: Recipe, tokenizer: &Tokenizer) -> Result<Run> {
-        let examples = data::read(&recipe.files.data, tokenizer, recipe.model.context)?;
+        let mut read: HashMap<&Path, Arc<Vec<Example>>> = HashMap::new();
+        let mut examples = Vec::new();
+        for Stage { data, .. } in &recipe.stages {
+            if !read.contains_key(data.as_path()) {
+                read.insert(data, Arc::new(data::read(data, tokenizer, recipe.model.context)?));
+            }
+            examples.push(Arc::clone(&read[data.as_path()]));
+        }
         Run::new(recipe, tokenizer.vocabulary_size(), examples, Arc::new(Training))
     }
 
-    /// As [`Run::open`], over given examples and operations.
-    pub fn new(recipe: Recipe, vocabulary: usize, examples: Vec<Example>, ops: Arc<dyn Ops>) -> Result<Run> {
+    /// As [`Run::open`], over given examples of each stage and given operations.
+    pub fn new(recipe: Recipe, vocabulary: usize, examples: Vec<Arc<Vec<Example>>>, ops: Arc<dyn Ops>) -> Result<Run> {
         let config = recipe.config(vocabulary);
         let work = &recipe.files.work;
         std::fs::create_dir_all(work).map_err(Error::io(work))?;
-        if examples.is_empty() || examples.iter().any(|example| example.tokens.len() < 2) {
+        let unusable = |of: &Vec<Example>| of.is_empty() || of.iter().any(|example| example.tokens.len() < 2);
+        if examples.len() != recipe.stages.len() || examples.iter().any(|of| unusable(of)) {
             return Err(Error::Recipe { what: "the data has no dialogues, or an empty one".to_owned() });
         }
         let (state, weights, moments) = match checkpoint::newest(work) {
@@ -126,6 +135,9 @@ impl Run {
                 self.save()?;
                 return Err(Error::Stopped);
             }
+            if self.enter_stage() {
+                batches = self.order();
+            }
             if self.state.batch + self.recipe.batch.shards > batches.len() {
                 self.state.epoch += 1;
                 self.state.batch = 0;
@@ -147,16 +159,27 @@ impl Run {
         Ok(())
     }
 
+    /// Where the step belongs to the next stage: its data begin from the start, unless they are the same.
+    fn enter_stage(&mut self) -> bool {
+        let (stage, _) = self.recipe.stage(self.state.step);
+        let before = std::mem::replace(&mut self.state.stage, stage);
+        let other = !Arc::ptr_eq(&self.examples[before], &self.examples[stage]);
+        if other {
+            (self.state.epoch, self.state.batch) = (0, 0);
+        }
+        other
+    }
+
     fn order(&self) -> Vec<Vec<usize>> {
-        data::epoch(&self.examples, &self.recipe.batch, self.recipe.seed, self.state.epoch)
+        data::epoch(&self.examples[self.state.stage], &self.recipe.batch, self.recipe.seed, self.state.epoch)
     }
 
     /// One step over the next shards of the epoch's batches.
     fn step(&mut self, batches: &[Vec<usize>]) -> Result<Step> {
-        let (stage, within) = self.recipe.stage(self.state.step);
+        let (index, within) = self.recipe.stage(self.state.step);
+        let (stage, examples) = (&self.recipe.stages[index], &self.examples[index]);
         let chosen = &batches[self.state.batch..self.state.batch + self.recipe.batch.shards];
-        let shards: Vec<Batch> =
-            chosen.iter().map(|chosen| data::batch(&self.examples, chosen, stage.loss)).collect();
+        let shards: Vec<Batch> = chosen.iter().map(|chosen| data::batch(examples, chosen, stage.loss)).collect();
         let learned: usize = shards.iter().map(|shard| shard.targets.len()).sum();
         let (loss, gradients) = self.gradients(&shards, 1.0 / learned.max(1) as f32)?;
         let norm = optimizer::norm(&gradients);
@@ -214,7 +237,8 @@ impl Run {
         let file = std::fs::OpenOptions::new().create(true).append(true).open(&self.log);
         let mut file = file.map_err(Error::io(&self.log))?;
         let head = if new { "step\tstage\tepoch\trate\tloss\tnorm\ttokens\ttokens_per_second\n" } else { "" };
-        let (stage, within) = self.recipe.stage(self.state.step - 1);
+        let (index, within) = self.recipe.stage(self.state.step - 1);
+        let stage = &self.recipe.stages[index];
         let rate = schedule::rate(stage, within);
         let State { step: number, epoch, tokens, .. } = &self.state;
         let (name, loss, norm) = (&stage.name, step.loss, step.norm);
@@ -237,10 +261,8 @@ pub fn loss(decoder: &Decoder, batch: &Batch, weight: f32) -> Result<Tensor> {
 
 /// The folder of a run's newest checkpoint, read for a model of `config`.
 pub fn newest_weights(work: &Path, config: &Config) -> Result<(State, Named)> {
-    let folder = checkpoint::newest(work).ok_or_else(|| Error::Checkpoint {
-        path: work.to_path_buf(),
-        what: "there is none".to_owned(),
-    })?;
+    let folder = checkpoint::newest(work)
+        .ok_or_else(|| Error::Checkpoint { path: work.to_path_buf(), what: "there is none".to_owned() })?;
     let (state, weights, _) = checkpoint::read(&folder, &config.parameters())?;
     Ok((state, weights))
 }

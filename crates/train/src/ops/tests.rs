@@ -48,7 +48,10 @@ fn compare(inputs: &[Var], ours: impl Fn(&[Var]) -> Tensor, plain: impl Fn(&[Var
         let slope = (shifted(1e-2) - shifted(-1e-2)) / 2e-2;
         shifted(0.0);
         let gradient = numbers(found)[at];
-        assert!((slope - gradient).abs() < 1e-2 * (1.0 + gradient.abs()), "input {number}: {gradient}, by difference {slope}");
+        assert!(
+            (slope - gradient).abs() < 1e-2 * (1.0 + gradient.abs()),
+            "input {number}: {gradient}, by difference {slope}"
+        );
     }
 }
 

@@ -8,12 +8,21 @@ use huacaya_engine::candle::Plain;
 use huacaya_progress::unwatched;
 
 use super::*;
-use crate::recipe::{Batch as BatchSize, Files, LossOn, Optimizer, Shape, Stage};
+use crate::recipe::{Batch as BatchSize, Files, LossOn, Optimizer, Shape};
 
 const VOCABULARY: usize = 40;
 
 fn recipe(work: &Path, steps: [usize; 2]) -> Recipe {
-    let stage = |name: &str, loss, steps| Stage { name: name.into(), loss, steps, warmup: 3, rate: 1e-2, rate_end: 1e-3 };
+    let stage = |name: &str, loss, steps| Stage {
+        name: name.into(),
+        data: "".into(),
+        loss,
+        steps,
+        cosine_steps: None,
+        warmup: 3,
+        rate: 1e-2,
+        rate_end: 1e-3,
+    };
     Recipe {
         name: "tiny".into(),
         seed: 3,
@@ -29,7 +38,6 @@ fn recipe(work: &Path, steps: [usize; 2]) -> Recipe {
         },
         files: Files {
             tokenizer: "".into(),
-            data: "".into(),
             held_out: "".into(),
             work: work.to_path_buf(),
             model: work.join("model.gguf"),
@@ -50,8 +58,14 @@ fn examples() -> Vec<Example> {
     (1..30).map(example).collect()
 }
 
+/// The second stage has other data than the first.
+fn run_with(work: &Path, steps: [usize; 2], ops: Arc<dyn Ops>) -> Run {
+    let examples = vec![Arc::new(examples()), Arc::new(examples())];
+    Run::new(recipe(work, steps), VOCABULARY, examples, ops).unwrap()
+}
+
 fn open(work: &Path, steps: [usize; 2]) -> Run {
-    Run::new(recipe(work, steps), VOCABULARY, examples(), Arc::new(Training)).unwrap()
+    run_with(work, steps, Arc::new(Training))
 }
 
 fn numbers(run: &Run) -> Vec<Vec<f32>> {
@@ -60,7 +74,7 @@ fn numbers(run: &Run) -> Vec<Vec<f32>> {
 
 fn loss_of(run: &Run) -> f32 {
     let all: Vec<usize> = (0..29).collect();
-    let batch = data::batch(&run.examples, &all, LossOn::Reply);
+    let batch = data::batch(&run.examples[0], &all, LossOn::Reply);
     let weight = 1.0 / batch.targets.len() as f32;
     loss(&run.decoder, &batch, weight).unwrap().to_scalar().unwrap()
 }
@@ -99,8 +113,9 @@ fn a_stopped_run_goes_on_to_the_same_weights() {
 fn fused_and_plain_operations_give_the_same_gradients() {
     let folder = tempfile::tempdir().unwrap();
     let fused = open(folder.path(), [1, 1]);
-    let plain = Run::new(recipe(folder.path(), [1, 1]), VOCABULARY, examples(), Arc::new(Plain)).unwrap();
-    let shards = [data::batch(&fused.examples, &[3, 4, 9], LossOn::Reply), data::batch(&fused.examples, &[1], LossOn::All)];
+    let plain = run_with(folder.path(), [1, 1], Arc::new(Plain));
+    let all = &fused.examples[0];
+    let shards = [data::batch(all, &[3, 4, 9], LossOn::Reply), data::batch(all, &[1], LossOn::All)];
     let (found_loss, found) = fused.gradients(&shards, 0.1).unwrap();
     let (expected_loss, expected) = plain.gradients(&shards, 0.1).unwrap();
     assert!((found_loss - expected_loss).abs() < 1e-5);
