@@ -1,5 +1,7 @@
 //! Damage: whatever the database file has become, the program starts, nothing is thrown away, and the person is told.
 
+#![allow(clippy::unwrap_used)]
+
 mod common;
 
 use std::fs;

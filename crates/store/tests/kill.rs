@@ -1,6 +1,7 @@
 //! Killed at any point, the next start has every message that was sent and all but the unsaved end of the answer.
 
 #![cfg(unix)]
+#![allow(clippy::unwrap_used)]
 
 mod common;
 

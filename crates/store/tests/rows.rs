@@ -1,5 +1,7 @@
 //! Rows of every table: written, changed, deleted, brought back, and read though some are damaged.
 
+#![allow(clippy::unwrap_used)]
+
 mod common;
 
 use common::{Folder, body, new_chat, open, turn};

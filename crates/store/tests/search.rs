@@ -1,5 +1,7 @@
 //! Search: Chinese from one character on, English, both mixed; ranked; deleted things and thoughts left out.
 
+#![allow(clippy::unwrap_used)]
+
 mod common;
 
 use common::{Folder, body, new_chat, open, turn};

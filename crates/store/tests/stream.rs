@@ -1,5 +1,7 @@
 //! The stream: one order for rows and words, nothing missing and nothing twice, for one process and for several.
 
+#![allow(clippy::unwrap_used)]
+
 mod common;
 
 use std::collections::HashMap;

@@ -1,5 +1,7 @@
 //! The tree of messages: versions, the path that is shown, deletion and undo, copies.
 
+#![allow(clippy::unwrap_used)]
+
 mod common;
 
 use common::{Folder, answer_again, ask, body, ending, finish, new_chat, texts, turn};

@@ -1,5 +1,5 @@
 //! What the store's tests share: a data folder whose name is hard on programs, and short ways to say common things.
-#![allow(dead_code)]
+#![allow(clippy::unwrap_used, dead_code)]
 
 use std::path::{Path, PathBuf};
 
