@@ -5,7 +5,7 @@ use std::time::Instant;
 use crate::backend::{Batch, Run};
 use crate::candle::READ_CHUNK;
 use crate::engine::Request;
-use crate::sampling::{Sampler, guide, log_probabilities};
+use crate::sampling::{Sampler, dry_breakers, guide, log_probabilities};
 use crate::session::{Session, Sessions};
 use crate::stream::{Event, Finish, Outlet, Stats};
 use crate::template::Rendered;
@@ -78,7 +78,10 @@ impl Answer {
             Some(prompt) if request.sampling.guidance > 1.0 => Some(model.render(prompt)?.tokens),
             _ => None,
         };
-        let breakers = [];
+        let breakers = match request.sampling.dry_multiplier > 0.0 {
+            true => dry_breakers(model.tokenizer()),
+            false => Vec::new(),
+        };
         let mut sampler = Sampler::new(&request.sampling, model.config().vocabulary, &breakers)?;
         rendered.tokens.iter().for_each(|&id| sampler.accept(id));
         let prompts: Vec<Vec<u32>> = std::iter::once(rendered.tokens.clone()).chain(negative).collect();

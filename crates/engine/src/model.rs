@@ -15,12 +15,14 @@ use crate::config::{Config, unusable};
 use crate::device::open_or_cpu;
 use crate::rope::Scaling;
 use crate::source::Source;
-use crate::template::{self, Prompt, Rendered, Template};
+use crate::template::{Prompt, Rendered, Template};
 use crate::tokenizer::Tokenizer;
 use crate::{Memory, Result};
 
 /// Chinese-LLaMA-2's rule for adaptive NTK is this factor in the general one.
 const NTK_FACTOR: f32 = 2.0;
+/// The template of a model that only continues text.
+const NO_TEMPLATE: &str = "none";
 /// Less holds no prompt and reply.
 const CONTEXT_MIN: usize = 16;
 
@@ -245,7 +247,7 @@ fn text_side(source: &Source, set: Option<&str>) -> Result<(Tokenizer, Template)
 }
 
 fn description(source: &Source, tokenizer: &Tokenizer, template: &Template) -> Description {
-    let is_base = template.source() == template::Source::None;
+    let is_base = template.name() == NO_TEMPLATE;
     Description {
         name: source.name(),
         kind: if is_base { Kind::Base } else { Kind::Chat },

@@ -1,0 +1,337 @@
+//! The engine as its callers see it: answers, their reuse of earlier work, their ends, and their failures.
+
+#[path = "common/tiny.rs"]
+mod tiny;
+
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use huacaya_engine::sampling::Sampling;
+use huacaya_engine::template::{Chat, Prompt, Role, Turn};
+use huacaya_engine::{Engine, Error, Event, Extension, Finish, Kind, LoadOptions, Model, Request, Score, Stats, fit};
+use huacaya_kernels::Format;
+use huacaya_progress::unwatched;
+use tempfile::TempDir;
+
+struct Fixture {
+    _home: TempDir,
+    path: PathBuf,
+}
+
+fn fixture(format: Format) -> Fixture {
+    let home = tempfile::tempdir().unwrap();
+    let path = home.path().join("tiny.gguf");
+    tiny::write(&path, 7, format);
+    Fixture { _home: home, path }
+}
+
+fn load(fixture: &Fixture, options: &LoadOptions) -> Arc<Model> {
+    Arc::new(Model::load(&fixture.path, options, &mut unwatched()).unwrap())
+}
+
+fn base() -> LoadOptions {
+    LoadOptions { template: Some("none".to_string()), ..LoadOptions::default() }
+}
+
+fn chatting() -> LoadOptions {
+    LoadOptions { template: Some("alpaca-2".to_string()), ..LoadOptions::default() }
+}
+
+fn request(model: &Arc<Model>, text: &str, tokens_max: usize) -> Request {
+    Request {
+        model: model.clone(),
+        prompt: Prompt::Raw(text.to_string()),
+        negative: None,
+        sampling: Sampling { temperature: 0.0, ..Sampling::default() },
+        stop: Vec::new(),
+        logprobs: 0,
+        tokens_max,
+    }
+}
+
+#[derive(Debug, Default)]
+struct Heard {
+    ids: Vec<u32>,
+    text: String,
+    logprobs: Vec<Vec<(u32, f32)>>,
+    readings: Vec<(usize, usize)>,
+    end: Option<(Finish, Stats)>,
+}
+
+fn hear(engine: &Engine, request: Request) -> Heard {
+    let mut heard = Heard::default();
+    for event in engine.generate(request) {
+        assert!(heard.end.is_none(), "an event after the last");
+        match event.unwrap() {
+            Event::Reading { done, total } => heard.readings.push((done, total)),
+            Event::Token { id, text, logprobs, .. } => {
+                heard.ids.push(id);
+                heard.text += &text;
+                heard.logprobs.push(logprobs);
+            }
+            Event::Text { text, .. } => heard.text += &text,
+            Event::Finished { why, stats } => heard.end = Some((why, stats)),
+        }
+    }
+    heard
+}
+
+fn error(engine: &Engine, request: Request) -> Error {
+    let mut events: Vec<_> = engine.generate(request).collect();
+    events.pop().unwrap().unwrap_err()
+}
+
+/// By whole forward passes over everything so far, with no cache.
+fn greedy(engine: &Engine, model: &Arc<Model>, text: &str, count: usize) -> Vec<u32> {
+    let mut tokens = model.render(&Prompt::Raw(text.to_string())).unwrap().tokens;
+    let start = tokens.len();
+    for _ in 0..count {
+        let rows = tokens.len() - 1..tokens.len();
+        let score = Score { model: model.clone(), tokens: tokens.clone(), rows };
+        let logits = engine.score(score, &mut unwatched()).unwrap().logits.remove(0);
+        let best = (0..logits.len()).max_by(|&a, &b| logits[a].total_cmp(&logits[b])).unwrap();
+        tokens.push(best as u32);
+    }
+    tokens.split_off(start)
+}
+
+#[test]
+fn greedy_answers_are_those_of_whole_forward_passes() {
+    let (engine, fixture) = (Engine::start().unwrap(), fixture(Format::F32));
+    let model = load(&fixture, &base());
+    let heard = hear(&engine, request(&model, "你好, tell me more ab", 30));
+    assert_eq!(heard.ids, greedy(&engine, &model, "你好, tell me more ab", 30));
+    let (why, stats) = heard.end.unwrap();
+    assert_eq!((why, stats.tokens, stats.reused), (Finish::Length, 30, 0));
+    let read = stats.prompt_tokens;
+    assert_eq!((heard.readings[0], *heard.readings.last().unwrap()), ((0, read), (read, read)));
+}
+
+#[test]
+fn a_shared_beginning_is_not_evaluated_again_and_changes_nothing() {
+    let fixture = fixture(Format::F32);
+    let model = load(&fixture, &base());
+    let (first, second) = ("ab 你好 and then some", "ab 你好 and then some more, 你好");
+    let engine = Engine::start().unwrap();
+    let fresh = hear(&Engine::start().unwrap(), request(&model, second, 20));
+    let before = hear(&engine, request(&model, first, 20));
+    let regenerated = hear(&engine, request(&model, first, 20));
+    let edited = hear(&engine, request(&model, second, 20));
+    let reused = |heard: &Heard| heard.end.unwrap().1.reused;
+    let prompt = before.end.unwrap().1.prompt_tokens;
+    assert_eq!((reused(&before), reused(&regenerated)), (0, prompt - 1));
+    assert!(reused(&edited) >= prompt - 1, "{}", reused(&edited));
+    assert_eq!((before.ids, fresh.ids), (regenerated.ids, edited.ids));
+}
+
+#[test]
+fn the_next_turn_of_a_chat_reuses_the_history_and_the_answer() {
+    let (engine, fixture) = (Engine::start().unwrap(), fixture(Format::Q8_0));
+    let model = load(&fixture, &chatting());
+    assert_eq!(model.description().kind, Kind::Chat);
+    let turn = |role: Role, text: &str| Turn { role, text: text.to_string(), thought: String::new() };
+    let mut chat = Chat { system: "s".to_string(), turns: vec![turn(Role::User, "你好")], ..Chat::default() };
+    let ask = |chat: &Chat| hear(&engine, Request { prompt: Prompt::Chat(chat.clone()), ..request(&model, "", 24) });
+    let first = ask(&chat);
+    let prompt = first.end.unwrap().1.prompt_tokens;
+    chat.turns.push(turn(Role::Assistant, &first.text));
+    chat.turns.push(turn(Role::User, "ab"));
+    let second = ask(&chat).end.unwrap().1;
+    assert!(
+        second.reused >= prompt,
+        "{} of {} reused, the first prompt had {prompt}",
+        second.reused,
+        second.prompt_tokens
+    );
+}
+
+#[test]
+fn the_same_seed_gives_the_same_text_and_another_another() {
+    let fixture = fixture(Format::F32);
+    let model = load(&fixture, &base());
+    let ask = |seed| {
+        let sampling = Sampling { temperature: 1.0, seed, ..Sampling::default() };
+        hear(&Engine::start().unwrap(), Request { sampling, ..request(&model, "ab", 30) }).ids
+    };
+    assert_eq!(ask(1), ask(1));
+    assert_ne!(ask(1), ask(2));
+}
+
+/// What was drawn at a position does not depend on what is answered beside it.
+#[test]
+fn several_requests_are_answered_in_turn_and_do_not_mix() {
+    let (engine, fixture) = (Engine::start().unwrap(), fixture(Format::F32));
+    let model = load(&fixture, &base());
+    let texts = ["你好", "a b a b", "x"];
+    let alone: Vec<_> =
+        texts.iter().map(|text| hear(&Engine::start().unwrap(), request(&model, text, 200)).ids).collect();
+    let mut streams: Vec<_> = texts.iter().map(|text| engine.generate(request(&model, text, 200))).collect();
+    let mut ids = vec![Vec::new(); 3];
+    let mut order = Vec::new();
+    while ids.iter().any(|ids: &Vec<u32>| ids.len() < 200) {
+        for (i, stream) in streams.iter_mut().enumerate() {
+            if let Some(Event::Token { id, .. }) = stream.next().map(|event| event.unwrap()) {
+                ids[i].push(id);
+                order.push(i);
+            }
+        }
+    }
+    assert_eq!(ids, alone);
+    assert!(order[..30].contains(&2), "the third waited for the first to end");
+}
+
+#[test]
+fn guidance_moves_away_from_the_negative_prompt_and_one_changes_nothing() {
+    let (engine, fixture) = (Engine::start().unwrap(), fixture(Format::F32));
+    let model = load(&fixture, &base());
+    let ask = |guidance: f32, negative: &str| {
+        let sampling = Sampling { temperature: 0.0, guidance, ..Sampling::default() };
+        let negative = Some(Prompt::Raw(negative.to_string()));
+        hear(&engine, Request { sampling, negative, ..request(&model, "ab 你", 25) }).ids
+    };
+    let plain = hear(&engine, request(&model, "ab 你", 25)).ids;
+    assert_eq!(ask(1.0, "b"), plain);
+    // Against itself nothing is left to move away from.
+    assert_eq!(ask(3.0, "ab 你"), plain);
+    assert_ne!(ask(3.0, "b"), plain);
+}
+
+#[test]
+fn stop_texts_logit_bias_and_log_probabilities_are_heeded() {
+    let (engine, fixture) = (Engine::start().unwrap(), fixture(Format::F32));
+    let model = load(&fixture, &base());
+    let piece = *model.tokenize("你好").last().unwrap();
+    let sampling = Sampling { temperature: 0.0, logit_bias: vec![(piece, 900.0)], ..Sampling::default() };
+    let biased = Request { sampling, logprobs: 3, ..request(&model, "ab", 5) };
+    let heard = hear(&engine, biased.clone());
+    assert_eq!((heard.ids, heard.text.as_str()), (vec![piece; 5], "你好你好你好你好你好"));
+    for logprobs in heard.logprobs {
+        assert_eq!(logprobs[0].0, piece);
+        assert!(logprobs.iter().all(|(_, p)| *p <= 0.0) && logprobs[1].1 >= logprobs[2].1);
+    }
+    let stopped = hear(&engine, Request { stop: vec!["好你".to_string()], ..biased });
+    assert_eq!((stopped.text.as_str(), stopped.end.unwrap().0), ("你", Finish::StopText));
+}
+
+#[test]
+fn the_end_token_ends_and_the_context_ends() {
+    let (engine, fixture) = (Engine::start().unwrap(), fixture(Format::F32));
+    let model = load(&fixture, &LoadOptions { context: Some(40), ..base() });
+    let heard = hear(&engine, request(&model, "ab", 1000));
+    let (why, stats) = heard.end.unwrap();
+    assert_eq!((why, stats.prompt_tokens + stats.tokens), (Finish::Context, 40));
+    let sampling = Sampling { temperature: 0.0, logit_bias: vec![(2, 900.0)], ..Sampling::default() };
+    let heard = hear(&engine, Request { sampling, ..request(&model, "ab", 10) });
+    assert_eq!((heard.ids.len(), heard.text.as_str(), heard.end.unwrap().0), (0, "", Finish::End));
+    let heard = hear(&engine, request(&model, "ab", 0));
+    assert_eq!((heard.ids.len(), heard.end.unwrap().0), (0, Finish::Length));
+}
+
+#[test]
+fn what_cannot_be_answered_says_why() {
+    let (engine, fixture) = (Engine::start().unwrap(), fixture(Format::F32));
+    let model = load(&fixture, &LoadOptions { context: Some(40), ..base() });
+    let long = "x".repeat(100);
+    let tokens = model.render(&Prompt::Raw(long.clone())).unwrap().tokens.len();
+    let found = error(&engine, request(&model, &long, 1));
+    assert!(matches!(found, Error::PromptTooLong { over, context: 40 } if over == tokens - 39), "{found}");
+    let sampling = Sampling { temperature: f32::NAN, ..Sampling::default() };
+    assert!(matches!(error(&engine, Request { sampling, ..request(&model, "a", 1) }), Error::Sampling(_)));
+    let chat = Prompt::Chat(Chat::default());
+    assert!(matches!(error(&engine, Request { prompt: chat, ..request(&model, "a", 1) }), Error::Template(_)));
+    // None of it did the engine any harm.
+    assert_eq!(hear(&engine, request(&model, "a", 3)).ids.len(), 3);
+}
+
+#[test]
+fn dropping_the_stream_stops_reading_and_writing() {
+    let (engine, fixture) = (Engine::start().unwrap(), fixture(Format::F32));
+    let model = load(&fixture, &LoadOptions { context: Some(60_000), extension: Extension::Off, ..base() });
+    // Minutes of work each, if they were done.
+    for text in ["x".repeat(50_000), "x".to_string()] {
+        let mut stream = engine.generate(request(&model, &text, 50_000));
+        stream.next().unwrap().unwrap();
+        drop(stream);
+    }
+    let asked = Instant::now();
+    assert_eq!(hear(&engine, request(&model, "ab", 3)).ids.len(), 3);
+    assert!(asked.elapsed() < Duration::from_secs(5), "waited {:?}", asked.elapsed());
+}
+
+#[test]
+fn loading_tells_how_far_it_is_and_can_be_stopped() {
+    let fixture = fixture(Format::F32);
+    let mut seen = Vec::new();
+    let mut watch = |progress: huacaya_progress::Progress| {
+        seen.push(progress);
+        ControlFlow::Continue(())
+    };
+    Model::load(&fixture.path, &base(), &mut watch).unwrap();
+    assert!(seen.windows(2).all(|pair| pair[0].done <= pair[1].done && pair[0].total == pair[1].total));
+    assert_eq!(seen.last().unwrap().done, seen.last().unwrap().total);
+    let mut calls = 0;
+    let mut watch = |_| {
+        calls += 1;
+        if calls == 3 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    };
+    assert!(matches!(Model::load(&fixture.path, &base(), &mut watch), Err(Error::Stopped)));
+    assert_eq!(calls, 3);
+}
+
+#[test]
+fn a_model_that_goes_takes_its_sessions_along() {
+    let (engine, fixture) = (Engine::start().unwrap(), fixture(Format::F32));
+    let model = load(&fixture, &base());
+    hear(&engine, request(&model, "ab", 3));
+    drop(model);
+    // A reloaded model is another one: nothing of the old is reused.
+    let model = load(&fixture, &base());
+    assert_eq!(hear(&engine, request(&model, "ab", 3)).end.unwrap().1.reused, 0);
+}
+
+#[test]
+fn descriptions_and_estimates_need_no_weights_and_are_right() {
+    let fixture = fixture(Format::F32);
+    let found = Model::describe(&fixture.path, Some("none")).unwrap();
+    let values = 2 * 268 * 64 + 2 * (2 * 64 * 64 + 2 * 32 * 64 + 3 * 96 * 64 + 2 * 64) + 64;
+    assert_eq!((found.name.as_str(), found.kind, found.architecture.as_str()), ("Tiny", Kind::Base, "llama"));
+    assert_eq!((found.quantization.as_str(), found.parameter_count, found.context_tokens), ("F32", values, 512));
+    assert_eq!(found.file_bytes, std::fs::metadata(&fixture.path).unwrap().len());
+    let memory = Model::estimate(&fixture.path, &base()).unwrap();
+    // Two layers, two of 32 values each for keys and values, 4 bytes.
+    assert_eq!((memory.weights, memory.kv_per_token, memory.context), (values * 4, 2 * 2 * 32 * 4, 512));
+    assert_eq!(memory.kv(), 512 * memory.kv_per_token);
+    let small = memory.at(64);
+    assert_eq!((small.weights, small.kv()), (memory.weights, 64 * memory.kv_per_token));
+    assert!(small.scratch < memory.scratch && small.total() < memory.total());
+    // A context beyond what the model was made for keeps keys as they were before they were turned.
+    let longer = Model::estimate(&fixture.path, &LoadOptions { context: Some(1024), ..base() }).unwrap();
+    assert_eq!(longer.kv_per_token, memory.kv_per_token * 3 / 2);
+}
+
+#[test]
+fn an_unavailable_device_falls_back_with_its_reason() {
+    let fixture = fixture(Format::F32);
+    let model = load(&fixture, &LoadOptions { device: Some("abacus".to_string()), ..base() });
+    assert_eq!(model.device(), "CPU");
+    assert!(model.fell_back().unwrap().contains("abacus"));
+}
+
+#[test]
+fn a_chat_that_is_too_long_loses_its_oldest_turns() {
+    let fixture = fixture(Format::F32);
+    let model = load(&fixture, &chatting());
+    let turn = |i: usize| Turn {
+        role: if i % 2 == 0 { Role::User } else { Role::Assistant },
+        text: format!("turn {i} {}", "ab".repeat(15)),
+        thought: String::new(),
+    };
+    let chat = Chat { system: "sys".to_string(), turns: (0..21).map(turn).collect(), ..Chat::default() };
+    let fitted = fit(&model, &chat, 100).unwrap();
+    assert!(fitted.dropped_turns > 0 && fitted.first == 2 * fitted.dropped_turns);
+    assert!(fitted.tokens + 100 <= 512 && fitted.rendered.text.contains("sys"));
+    let one_more = Chat { turns: chat.turns[fitted.first - 2..].to_vec(), ..chat };
+    assert!(model.render(&Prompt::Chat(one_more)).unwrap().tokens.len() + 100 > 512);
+}
