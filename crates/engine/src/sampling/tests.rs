@@ -213,13 +213,15 @@ fn a_token_of_the_large_vocabulary_is_drawn_in_a_small_part_of_a_step() {
         let mut sampler = Sampler::new(&sampling, logits.len(), &[]).unwrap();
         (0..2000).for_each(|id| sampler.accept(id % 90));
         let mut buffer = logits.clone();
-        let start = std::time::Instant::now();
-        for position in 0..50 {
+        // The fastest of many: other work on the machine must not fail this.
+        let fastest = (0..50).map(|position| {
             buffer.copy_from_slice(&logits);
+            let start = std::time::Instant::now();
             sampler.sample(&mut buffer, position).unwrap();
-        }
-        let each = start.elapsed() / 50;
-        println!("{each:?} a token");
-        assert!(each.as_millis() < 20, "{each:?}");
+            start.elapsed()
+        });
+        let fastest = fastest.min().unwrap();
+        println!("{fastest:?} a token");
+        assert!(fastest.as_millis() < 10, "{fastest:?}");
     }
 }

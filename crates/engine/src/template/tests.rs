@@ -201,7 +201,7 @@ fn files_own_templates_render_as_in_transformers() {
         let rendered = set(source, &tokenizer).render(&Prompt::Chat(chat.clone()), &tokenizer);
         let Some(expected) = case["text"].as_str() else {
             let text = rendered.unwrap().text;
-            assert!(text.contains(&format!("{}\n\n{}", chat.system, chat.turns[0].text).trim()), "{text}");
+            assert!(text.contains(format!("{}\n\n{}", chat.system, chat.turns[0].text).trim()), "{text}");
             continue;
         };
         let rendered = rendered.unwrap();

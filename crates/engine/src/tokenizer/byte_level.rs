@@ -156,7 +156,7 @@ fn drop_first_prefix(part: &mut Value) -> bool {
         return true;
     }
     let Some(parts) = part.get_mut("pretokenizers").and_then(Value::as_array_mut) else { return false };
-    parts.iter_mut().fold(false, |changed, part| drop_first_prefix(part) || changed)
+    parts.iter_mut().map(drop_first_prefix).filter(|changed| *changed).count() > 0
 }
 
 fn check_part(part: &Value) -> Result<(), Error> {

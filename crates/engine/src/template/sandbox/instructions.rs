@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use minijinja::Error;
 use minijinja::machinery::{CodeGenerator, Instruction, Instructions, parse};
-use minijinja::syntax::SyntaxConfig;
 use minijinja::value::Value;
 
 use super::{WHITE_SPACE, words};
@@ -31,7 +30,7 @@ type Compiled<'s> = (Instructions<'s>, BTreeMap<&'s str, Instructions<'s>>);
 pub(super) fn compile(source: &str) -> Result<Compiled<'_>, Error> {
     words::check(source)?;
     let name = "chat template";
-    let tree = parse(source, name, SyntaxConfig::default(), WHITE_SPACE)?;
+    let tree = parse(source, name, Default::default(), WHITE_SPACE)?;
     let mut generator = CodeGenerator::new(name, source);
     generator.compile_stmt(&tree);
     let (instructions, blocks) = generator.finish();

@@ -2,7 +2,6 @@
 //! and work out constants themselves, without any bound.
 
 use minijinja::machinery::{Token, tokenize};
-use minijinja::syntax::SyntaxConfig;
 use minijinja::{Error, ErrorKind};
 
 use super::{LIMIT, SOURCE_BYTES_MAX, WHITE_SPACE};
@@ -24,7 +23,7 @@ pub(super) fn check(source: &str) -> Result<(), Error> {
     }
     let (mut words, mut branches) = (0, 0);
     let mut before: Option<Token> = None;
-    let mut tokens = tokenize(source, false, SyntaxConfig::default(), WHITE_SPACE).peekable();
+    let mut tokens = tokenize(source, false, Default::default(), WHITE_SPACE).peekable();
     while let Some(token) = tokens.next() {
         let token = token?.0;
         words += 1;
