@@ -7,9 +7,15 @@ use huacaya_weights::{
     gguf::{Metadata, TensorPlan, Value, Writer},
 };
 
-const HIDDEN: usize = 32;
-const FFN: usize = 64;
-const LAYERS: usize = 2;
+/// How large it is; every size a multiple of what its block format wants.
+pub struct Shape {
+    pub hidden: usize,
+    pub ffn: usize,
+    pub layers: usize,
+    pub format: Format,
+}
+
+const TINY: Shape = Shape { hidden: 32, ffn: 64, layers: 2, format: Format::F32 };
 const HEADS: usize = 4;
 pub const CONTEXT: u32 = 2048;
 /// Chinese and ASCII pieces beside the bytes.
@@ -18,9 +24,14 @@ const LETTERS: &str =
 
 /// Writes the model; the same bytes every time.
 pub fn write(path: &Path) {
+    write_shape(path, &TINY);
+}
+
+/// Writes a model of another size, for a test that wants one that takes its time.
+pub fn write_shape(path: &Path, shape: &Shape) {
     let pieces = pieces();
-    let plan = plan(pieces.len());
-    let mut writer = Writer::create(path, &metadata(&pieces), &plan).unwrap();
+    let plan = plan(pieces.len(), shape);
+    let mut writer = Writer::create(path, &metadata(&pieces, shape), &plan).unwrap();
     let mut random = Random(0x9E37_79B9_7F4A_7C15);
     for tensor in &plan {
         let count: u64 = tensor.dimensions.iter().product();
@@ -28,7 +39,7 @@ pub fn write(path: &Path) {
         let mut values: Vec<f32> = (0..count).map(|_| if norm { 1.0 } else { random.next() * 0.4 }).collect();
         if tensor.name == "output.weight" {
             // The end, unknown and start tokens are never the likeliest.
-            values[..3 * HIDDEN].fill(0.0);
+            values[..3 * shape.hidden].fill(0.0);
         }
         writer.values(&tensor.name, &values).unwrap();
     }
@@ -45,19 +56,19 @@ fn pieces() -> Vec<(String, f32, i32)> {
     pieces
 }
 
-fn metadata(pieces: &[(String, f32, i32)]) -> Metadata {
+fn metadata(pieces: &[(String, f32, i32)], shape: &Shape) -> Metadata {
     let mut metadata = Metadata::new(Path::new("tiny.gguf"));
     let mut set = |key: &str, value: Value| metadata.set(key, value);
     set("general.architecture", "llama".into());
     set("general.name", "Tiny Chinese-Alpaca-2".into());
     set("llama.context_length", CONTEXT.into());
-    set("llama.embedding_length", (HIDDEN as u32).into());
-    set("llama.block_count", (LAYERS as u32).into());
-    set("llama.feed_forward_length", (FFN as u32).into());
+    set("llama.embedding_length", (shape.hidden as u32).into());
+    set("llama.block_count", (shape.layers as u32).into());
+    set("llama.feed_forward_length", (shape.ffn as u32).into());
     set("llama.attention.head_count", (HEADS as u32).into());
     set("llama.attention.head_count_kv", (HEADS as u32).into());
     set("llama.attention.layer_norm_rms_epsilon", 1e-5f32.into());
-    set("llama.rope.dimension_count", ((HIDDEN / HEADS) as u32).into());
+    set("llama.rope.dimension_count", ((shape.hidden / HEADS) as u32).into());
     set("llama.rope.freq_base", 10000f32.into());
     set("tokenizer.ggml.model", "llama".into());
     set("tokenizer.ggml.tokens", pieces.iter().map(|(piece, ..)| piece.clone()).collect::<Vec<_>>().into());
@@ -71,26 +82,29 @@ fn metadata(pieces: &[(String, f32, i32)]) -> Metadata {
     metadata
 }
 
-fn plan(vocabulary: usize) -> Vec<TensorPlan> {
-    let tensor = |name: &str, shape: &[usize]| TensorPlan::from_shape(name, shape, Format::F32);
-    let mut plan = vec![tensor("token_embd.weight", &[vocabulary, HIDDEN])];
-    for layer in 0..LAYERS {
-        for (name, shape) in [
-            ("attn_norm", &[HIDDEN][..]),
-            ("attn_q", &[HIDDEN, HIDDEN]),
-            ("attn_k", &[HIDDEN, HIDDEN]),
-            ("attn_v", &[HIDDEN, HIDDEN]),
-            ("attn_output", &[HIDDEN, HIDDEN]),
-            ("ffn_norm", &[HIDDEN]),
-            ("ffn_gate", &[FFN, HIDDEN]),
-            ("ffn_up", &[FFN, HIDDEN]),
-            ("ffn_down", &[HIDDEN, FFN]),
+fn plan(vocabulary: usize, shape: &Shape) -> Vec<TensorPlan> {
+    let (hidden, ffn) = (shape.hidden, shape.ffn);
+    let tensor = |name: &str, sizes: &[usize]| {
+        TensorPlan::from_shape(name, sizes, if sizes.len() == 1 { Format::F32 } else { shape.format })
+    };
+    let mut plan = vec![tensor("token_embd.weight", &[vocabulary, hidden])];
+    for layer in 0..shape.layers {
+        for (name, sizes) in [
+            ("attn_norm", &[hidden][..]),
+            ("attn_q", &[hidden, hidden]),
+            ("attn_k", &[hidden, hidden]),
+            ("attn_v", &[hidden, hidden]),
+            ("attn_output", &[hidden, hidden]),
+            ("ffn_norm", &[hidden]),
+            ("ffn_gate", &[ffn, hidden]),
+            ("ffn_up", &[ffn, hidden]),
+            ("ffn_down", &[hidden, ffn]),
         ] {
-            plan.push(tensor(&format!("blk.{layer}.{name}.weight"), shape));
+            plan.push(tensor(&format!("blk.{layer}.{name}.weight"), sizes));
         }
     }
-    plan.push(tensor("output_norm.weight", &[HIDDEN]));
-    plan.push(tensor("output.weight", &[vocabulary, HIDDEN]));
+    plan.push(tensor("output_norm.weight", &[hidden]));
+    plan.push(tensor("output.weight", &[vocabulary, hidden]));
     plan
 }
 
