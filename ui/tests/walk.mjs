@@ -315,6 +315,58 @@ await walk("nothing is wider than the window at 640 px and 200 %", {}, async (pa
   assert.ok(await page.evaluate(() => [...document.querySelectorAll("article, .thread")].every((element) => element.scrollWidth <= element.clientWidth + 1)));
 }, { width: 640, height: 400, scale: 2 });
 
+const HOSTILE = [
+  '<img src=x onerror="window.hit=1">',
+  "<script>window.hit=1</script>",
+  "<svg onload='window.hit=1'><style><img src=x onerror=window.hit=1></style></svg>",
+  "<math><mtext><table><mglyph><style><!--</style><img title='--&gt;&lt;img src=1 onerror=window.hit=1&gt;'>",
+  '<iframe srcdoc="<script>parent.hit=1</script>"></iframe>',
+  "[a](javascript:window.hit=1) [b](data:text/html,x) <javascript:window.hit=1>",
+  "![p](http://evil.example/p.png) ![q](data:image/svg+xml;base64,PHN2Zy8+)",
+  "$\\href{javascript:window.hit=1}{x}$ $\\includegraphics{http://evil.example/x.png}$",
+  "<style>*{background:url(http://evil.example/x)}</style><div style='background:url(http://evil.example)'>x</div>",
+  '```"><img src=x onerror=window.hit=1>\nx\n```',
+].join("\n\n");
+
+await walk("markup does nothing: streamed, sent, edited, as a title, found, in an error", { answer: HOSTILE, perTick: 1, tick: 4, reading: false }, async (page) => {
+  await field(page).fill(HOSTILE);
+  await page.keyboard.press("Enter");
+  await page.waitForSelector("button[aria-label='停止']");
+  await answered(page);
+  await page.locator("article").last().hover();
+  await page.locator("article").last().getByRole("button", { name: "编辑" }).click();
+  await page.getByRole("button", { name: "存为新版本" }).click();
+  await page.waitForTimeout(300);
+  await page.evaluate((title) => {
+    const [, args] = window.__CALLS__.find((call) => call[0] === "open_chat");
+    return window.__TAURI_INTERNALS__.invoke("call", { name: "rename_chat", arguments: { chat: args.chat, title } });
+  }, HOSTILE);
+  await page.locator("#list-search").fill("onerror");
+  await page.locator("mark").first().waitFor();
+  await page.evaluate((detail) => window.__SEND__({ kind: "message", value: { id: 21, chat: 2, parent: 20, role: "assistant", state: "failed", error: { code: "engine_failed", values: { reason: detail }, detail }, made: null, stats: null, created_ms: 0, body: null } }), HOSTILE);
+  await page.locator("#list-search").fill("");
+  await page.waitForTimeout(300);
+  assert.equal(await page.evaluate(() => window.hit), undefined);
+  assert.equal(await page.locator("main :is(img, script, iframe, style, [href], [onerror], [onload])").count(), 0);
+});
+
+await walk("a long text of the person is folded, and opens", {}, async (page) => {
+  await field(page).fill("很长的一行字。\n".repeat(200));
+  await page.waitForTimeout(100);
+  await page.keyboard.press("Enter");
+  await page.getByRole("button", { name: /展开全部/ }).click();
+  await page.getByRole("button", { name: "收起", exact: true }).waitFor();
+});
+
+await walk("Escape stops from anywhere in the room, but closes a menu first", { tick: 60 }, async (page) => {
+  await field(page).fill("你好");
+  await page.keyboard.press("Enter");
+  await page.waitForSelector("button[aria-label='停止']");
+  await page.locator(".thread").focus();
+  await page.keyboard.press("Escape");
+  await page.getByText("已停止").first().waitFor();
+});
+
 await browser.close();
 server.close();
 console.log(`${passed} passed, ${failed} failed`);

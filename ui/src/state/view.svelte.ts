@@ -27,6 +27,8 @@ class View {
   draft = $state("");
   /** A message to bring into view (from a search result). */
   reveal = $state<MessageId | null>(null);
+  /** Counts the wishes to write: the composer takes the focus at each. */
+  wishes = $state(1);
   /** The link that the person is asked about. */
   link = $state<string | null>(null);
   /** The bar that finds words in the open chat. */
@@ -54,6 +56,7 @@ class View {
     this.finding = false;
     this.editing = null;
     this.again = null;
+    if (message === null) this.wishes += 1;
   }
 }
 
