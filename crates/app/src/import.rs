@@ -224,10 +224,10 @@ fn write_demo(path: &Path) -> Result<bool> {
 fn row(description: Description, bundled: bool) -> Model {
     Model {
         id: ModelId(0),
+        kind: kind(description.kind),
         name: description.name,
         path: String::new(),
         bundled,
-        kind: kind(description.kind),
         state: ModelState::Ready,
         architecture: description.architecture,
         quantization: description.quantization,

@@ -18,7 +18,7 @@ use crate::{
 
 /// `Model::template_source` of a template that the person set.
 const SET: &str = "set by you";
-/// Told to the engine, it makes a chat model continue raw text.
+/// Set as a model's template, it makes it continue raw text. Its row then has the empty name.
 const NO_TEMPLATE: &str = "none";
 
 /// What a model would need in memory, in bytes, compared with what is free.

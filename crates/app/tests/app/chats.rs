@@ -9,7 +9,7 @@ use crate::home::{Home, Mirror, call, refused};
 async fn what_is_done_to_chats_is_seen_in_the_stream_and_after_a_restart() {
     let home = Home::new();
     let app = home.start().await;
-    let mut mirror = Mirror::new(&app);
+    let mut mirror = Mirror::new(&app).await;
     let folder: Folder = call(&app, "new_folder", json!({"name": " 读书\n笔记 "})).await;
     assert_eq!(folder.name, "读书 笔记");
     let chat: Chat = call(&app, "new_chat", json!({"kind": "chat", "folder": folder.id})).await;
@@ -24,7 +24,7 @@ async fn what_is_done_to_chats_is_seen_in_the_stream_and_after_a_restart() {
     drop(app);
 
     let app = home.start().await;
-    let mut mirror = Mirror::new(&app);
+    let mut mirror = Mirror::new(&app).await;
     mirror.until(|mirror| mirror.chats.contains_key(&chat.id.0)).await;
     let chat = &mirror.chats[&chat.id.0];
     assert_eq!((chat.title.as_str(), chat.folder, chat.pinned), ("红楼梦", Some(folder.id), true));
@@ -42,7 +42,7 @@ async fn a_personas_greeting_is_the_first_message_until_something_is_said() {
     let persona: Persona = call(&app, "save_persona", fields("客官，里面请！")).await;
     let other: Persona = call(&app, "save_persona", fields("Welcome.")).await;
     let chat: Chat = call(&app, "new_chat", json!({"kind": "chat", "persona": persona.id})).await;
-    let mut mirror = Mirror::new(&app);
+    let mut mirror = Mirror::new(&app).await;
     let () = call(&app, "open_chat", json!({"chat": chat.id})).await;
     mirror.until(|mirror| !mirror.messages.is_empty()).await;
     let first = mirror.messages.values().next().unwrap().clone();

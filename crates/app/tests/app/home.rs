@@ -8,7 +8,7 @@ use std::{
 
 use huacaya_app::{
     App, Changes, Places, Purpose,
-    rows::{Body, Change, Chat, Job, JobState, Message, MessageId, MessageState, Model, ModelId},
+    rows::{Body, Change, Chat, Job, JobState, Key, Message, MessageId, MessageState, Model, ModelId},
 };
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -77,7 +77,7 @@ pub async fn import(app: &App, file: &Path, copy: bool) -> ModelId {
 
 /// Waits until a job is over.
 pub async fn ended(app: &App, job: huacaya_app::rows::JobId) -> Job {
-    let mut mirror = Mirror::new(app);
+    let mut mirror = Mirror::new(app).await;
     let over = |state| !matches!(state, JobState::Waiting | JobState::Running);
     mirror.until(|mirror| mirror.jobs.get(&job.0).is_some_and(|job| over(job.state))).await;
     mirror.jobs.remove(&job.0).unwrap()
@@ -96,8 +96,9 @@ pub struct Mirror {
 }
 
 impl Mirror {
-    pub fn new(app: &App) -> Mirror {
-        Mirror {
+    /// Begins with the snapshot, as a page does.
+    pub async fn new(app: &App) -> Mirror {
+        let mut mirror = Mirror {
             changes: app.subscribe(),
             chats: BTreeMap::new(),
             models: BTreeMap::new(),
@@ -105,15 +106,11 @@ impl Mirror {
             settings: BTreeMap::new(),
             messages: BTreeMap::new(),
             pieces: Vec::new(),
-        }
-    }
-
-    /// The jobs as a new reader sees them.
-    pub async fn jobs_now(app: &App) -> BTreeMap<i64, Job> {
-        let mut mirror = Mirror::new(app);
+        };
         let first = mirror.changes.next().await.expect("the program goes on");
+        assert!(matches!(first[0], Change::Snapshot(_)));
         first.into_iter().for_each(|change| mirror.apply(change));
-        mirror.jobs
+        mirror
     }
 
     /// Reads changes until the mirror is as wanted.
@@ -176,7 +173,18 @@ impl Mirror {
                 }
                 self.pieces.push((message, thought, piece));
             }
-            _ => {}
+            Change::Removed(key) => self.remove(key),
+            Change::Folder(_) | Change::Persona(_) | Change::Draft(_) | Change::Reading { .. } => {}
+        }
+    }
+
+    fn remove(&mut self, key: Key) {
+        match key {
+            Key::Chat(id) => drop(self.chats.remove(&id.0)),
+            Key::Model(id) => drop(self.models.remove(&id.0)),
+            Key::Job(id) => drop(self.jobs.remove(&id.0)),
+            Key::Message(id) => drop(self.messages.remove(&id.0)),
+            Key::Folder(_) | Key::Persona(_) | Key::Draft(_) => {}
         }
     }
 }

@@ -46,7 +46,7 @@ async fn a_hostile_file_gives_a_clear_problem_and_no_row() {
     }
     let scan: Value = call(&app, "scan_models", json!({})).await;
     assert_eq!((scan["added"].as_u64(), scan["problems"].as_array().map(Vec::len)), (Some(0), Some(5)), "{scan}");
-    let mut mirror = Mirror::new(&app);
+    let mut mirror = Mirror::new(&app).await;
     mirror.until(|mirror| !mirror.models.is_empty()).await;
     assert!(mirror.models.values().all(|model| model.bundled));
     app.shut_down().await;
@@ -59,7 +59,7 @@ async fn a_model_is_copied_hashed_and_used_and_its_row_survives_removal() {
     let file = home.outside().join("模型 tiny.gguf");
     tiny::write(&file);
     let model = import(&app, &file, true).await;
-    let mut mirror = Mirror::new(&app);
+    let mut mirror = Mirror::new(&app).await;
     mirror.until(|mirror| mirror.models.get(&model.0).is_some_and(|row| row.sha256.is_some())).await;
     let row = mirror.models[&model.0].clone();
     assert!(home.path().join("models/模型 tiny.gguf").exists());
@@ -92,7 +92,7 @@ async fn a_file_that_vanished_or_changed_is_seen_and_can_be_located() {
     let file = home.outside().join("tiny.gguf");
     let elsewhere = home.outside().join("搬走了.gguf");
     fs::rename(&file, &elsewhere).unwrap();
-    let mut mirror = Mirror::new(&app);
+    let mut mirror = Mirror::new(&app).await;
     let _: Value = call(&app, "scan_models", json!({})).await;
     mirror.until(|mirror| mirror.models.get(&model.0).is_some_and(|row| row.state == ModelState::Missing)).await;
     let code = refused(&app, "load_model", json!({"model": model, "anyway": false})).await;

@@ -12,7 +12,7 @@ async fn a_page_goes_on_from_its_text_and_an_edit_starts_a_new_root() {
     let parameters = json!({"tokens_max": 6, "logit_bias": [[2, -100.0]]});
     call::<()>(&app, "set_setting", json!({"key": "parameters", "value": parameters})).await;
     let page: Chat = call(&app, "new_chat", json!({"kind": "page"})).await;
-    let mut mirror = Mirror::new(&app);
+    let mut mirror = Mirror::new(&app).await;
     call::<()>(&app, "open_chat", json!({"chat": page.id})).await;
     let first: MessageId = call(&app, "continue_page", json!({"chat": page.id, "text": "从前有"})).await;
     let row = mirror.answer(first).await;

@@ -14,7 +14,7 @@ async fn an_answer_cut_by_closing_is_interrupted_and_goes_on_after_the_restart()
     let (app, _) = home.start_with_tiny().await;
     let parameters = json!({"tokens_max": 1500, "logit_bias": [[2, -100.0]]});
     call::<()>(&app, "set_setting", json!({"key": "parameters", "value": parameters})).await;
-    let mut mirror = Mirror::new(&app);
+    let mut mirror = Mirror::new(&app).await;
     let sent: serde_json::Value =
         call(&app, "send_message", json!({"text": "说下去", "attachments": [], "begin": ""})).await;
     call::<()>(&app, "open_chat", json!({"chat": sent["chat"]})).await;
@@ -26,7 +26,7 @@ async fn an_answer_cut_by_closing_is_interrupted_and_goes_on_after_the_restart()
     drop(app);
 
     let app = home.start().await;
-    let mut mirror = Mirror::new(&app);
+    let mut mirror = Mirror::new(&app).await;
     mirror.until(|mirror| !mirror.chats.is_empty()).await;
     call::<()>(&app, "open_chat", json!({"chat": sent["chat"]})).await;
     let row = mirror.answer(answer).await;
@@ -59,12 +59,12 @@ async fn jobs_of_an_earlier_run_are_offered_again_or_done_again() {
     app.shut_down().await;
     drop(app);
     let app = home.start().await;
-    let mut mirror = Mirror::new(&app);
+    let mut mirror = Mirror::new(&app).await;
     mirror.until(|mirror| mirror.jobs.contains_key(&job.0)).await;
     assert_eq!(mirror.jobs[&job.0].state, JobState::Failed);
     tiny::write(&file);
     let again = call(&app, "retry_job", json!({"job": job})).await;
     assert_eq!(crate::home::ended(&app, again).await.state, JobState::Done);
-    assert!(!Mirror::jobs_now(&app).await.contains_key(&job.0), "the retried one is gone");
+    assert!(!Mirror::new(&app).await.jobs.contains_key(&job.0), "the retried one is gone");
     app.shut_down().await;
 }
