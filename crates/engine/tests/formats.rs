@@ -6,9 +6,9 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
-use candle_core::{Device, Tensor};
+use candle_core::{DType, Device, Tensor};
 use huacaya_engine::Error;
-use huacaya_engine::candle::{Decoder, Fused, Plain};
+use huacaya_engine::candle::{Decoder, Fused, Ops, Plain};
 use huacaya_engine::config::Config;
 use huacaya_kernels::{Format, dequantize};
 use huacaya_progress::unwatched;
@@ -65,50 +65,117 @@ fn random(seed: u64) -> impl FnMut() -> u64 {
     }
 }
 
-/// llama.cpp's converter puts the rows of queries and keys of a llama in another order (`LlamaModel.permute`), so that
-/// neighbours turn. The logits must be those of the folder that it came from.
-#[test]
-fn a_llama_file_with_permuted_rows_has_the_logits_of_its_folder() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/logits/plain");
-    let stored = candle_core::safetensors::load(folder.join("model.safetensors"), &Device::Cpu).unwrap();
-    let decoder = Decoder::open(&folder, Arc::new(Plain), &mut unwatched()).unwrap();
-    let mut tensors = Vec::new();
-    for (name, shape) in decoder.config().parameters() {
-        let theirs = match name.as_str() {
-            "token_embd.weight" => "model.embed_tokens.weight".to_string(),
-            "output_norm.weight" => "model.norm.weight".to_string(),
-            "output.weight" => "lm_head.weight".to_string(),
-            _ => name
-                .replace("blk.", "model.layers.")
-                .replace("attn_q.", "self_attn.q_proj.")
-                .replace("attn_k.", "self_attn.k_proj.")
-                .replace("attn_v.", "self_attn.v_proj.")
-                .replace("attn_output.", "self_attn.o_proj.")
-                .replace("attn_norm.", "input_layernorm.")
-                .replace("ffn_norm.", "post_attention_layernorm.")
-                .replace("ffn_", "mlp.")
-                .replace(".weight", "_proj.weight")
-                .replace("_proj_proj", "_proj")
-                .replace("layernorm_proj", "layernorm"),
-        };
-        let mut tensor = stored[&theirs].clone();
-        if name.contains("attn_q.") || name.contains("attn_k.") {
-            let (rows, columns) = tensor.dims2().unwrap();
-            let split = tensor.reshape((4, 2, rows / 8, columns)).unwrap();
-            tensor = split.transpose(1, 2).unwrap().reshape((rows, columns)).unwrap();
+/// Our name of a tensor in the naming of Hugging Face.
+fn folder_name(name: &str) -> String {
+    let inner = [
+        ("attn_q_norm", "self_attn.q_norm"),
+        ("attn_k_norm", "self_attn.k_norm"),
+        ("attn_norm", "input_layernorm"),
+        ("ffn_norm", "post_attention_layernorm"),
+        ("attn_q", "self_attn.q_proj"),
+        ("attn_k", "self_attn.k_proj"),
+        ("attn_v", "self_attn.v_proj"),
+        ("attn_output", "self_attn.o_proj"),
+        ("ffn_gate", "mlp.gate_proj"),
+        ("ffn_up", "mlp.up_proj"),
+        ("ffn_down", "mlp.down_proj"),
+    ];
+    match name {
+        "token_embd.weight" => "model.embed_tokens.weight".to_string(),
+        "output_norm.weight" => "model.norm.weight".to_string(),
+        "output.weight" => "lm_head.weight".to_string(),
+        _ => {
+            let (ours, theirs) = inner.iter().find(|(ours, _)| name.contains(ours)).unwrap();
+            name.replace("blk.", "model.layers.").replace(ours, theirs)
         }
-        let values = tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap();
-        tensors.push((name, shape, Format::F32, values.iter().flat_map(|v| v.to_le_bytes()).collect()));
     }
+}
+
+/// A golden folder as llama.cpp's converter would write it: the rows of a llama's queries and keys stand in another order
+/// (`LlamaModel.permute`), so that neighbours turn.
+fn convert(folder: &Path, path: &Path, architecture: &str, more: &[(&str, Value)], factors: Option<Vec<f32>>) {
+    let stored = candle_core::safetensors::load(folder.join("model.safetensors"), &Device::Cpu).unwrap();
+    let decoder = Decoder::open(folder, Arc::new(Plain), &mut unwatched()).unwrap();
+    let config = decoder.config();
+    let (heads, kv_heads) = (config.heads, config.kv_heads);
+    let mut tensors = Vec::new();
+    let mut add = |name: String, shape: Vec<usize>, values: Vec<f32>| {
+        tensors.push((name, shape, Format::F32, values.iter().flat_map(|v| v.to_le_bytes()).collect()));
+    };
+    for (name, shape) in config.parameters() {
+        let mut tensor = stored[&folder_name(&name)].to_dtype(DType::F32).unwrap();
+        let turned = [("attn_q.", heads), ("attn_k.", kv_heads)].into_iter().find(|(part, _)| name.contains(part));
+        if let (Some((_, heads)), "llama") = (turned, architecture) {
+            let rows = tensor.dim(0).unwrap();
+            let split = tensor.reshape((heads, 2, rows / heads / 2, tensor.elem_count() / rows)).unwrap();
+            tensor = split.transpose(1, 2).unwrap().reshape(shape.as_slice()).unwrap();
+        }
+        add(name, shape, tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap());
+    }
+    if let Some(factors) = factors {
+        add("rope_freqs.weight".to_string(), vec![factors.len()], factors);
+    }
+    let mut metadata = metadata(path, 32, 2, heads as u32, 48, 512);
+    metadata.set("llama.attention.head_count_kv", Value::from(kv_heads as u32));
+    metadata.set("llama.attention.key_length", Value::from(config.head_size as u32));
+    metadata.set("llama.rope.freq_base", Value::from(config.rope.base));
+    more.iter().for_each(|(key, value)| metadata.set(&format!("llama.{key}"), value.clone()));
+    let mut renamed = Metadata::new(path);
+    metadata
+        .iter()
+        .for_each(|(key, value)| renamed.set(&key.replace("llama.", &format!("{architecture}.")), value.clone()));
+    renamed.set("general.architecture", Value::from(architecture));
+    write(path, &renamed, &tensors);
+}
+
+/// llama.cpp's converter, `generate_extra_tensors` of `LlamaModel`.
+fn llama3_factors(base: f32, head_size: usize, factor: f32, low: f32, high: f32, original: f32) -> Vec<f32> {
+    let pairs = (0..head_size / 2).map(|i| 2.0 * std::f32::consts::PI * base.powf(2.0 * i as f32 / head_size as f32));
+    pairs
+        .map(|wavelength| {
+            if wavelength < original / high {
+                1.0
+            } else if wavelength > original / low {
+                factor
+            } else {
+                let smooth = (original / wavelength - low) / (high - low);
+                1.0 / ((1.0 - smooth) / factor + smooth)
+            }
+        })
+        .collect()
+}
+
+#[test]
+fn files_as_llama_cpp_writes_them_have_the_logits_of_transformers() {
     let home = tempfile::tempdir().unwrap();
-    let path = home.path().join("plain.gguf");
-    write(&path, &metadata(&path, 32, 2, 4, 48, 512), &tensors);
-    let tokens: Vec<u32> = (0..48).map(|i| (7 * i * i + 3 * i + 5) % 64).collect();
-    for (name, ops) in [("plain", Arc::new(Plain) as Arc<_>), ("fused", Arc::new(Fused) as Arc<_>)] {
-        let found = logits(&Decoder::open(&path, ops, &mut unwatched()).unwrap(), &tokens);
-        let bytes = fs::read(folder.join("logits.f32")).unwrap();
-        let expected: Vec<f32> = bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
-        assert!(error(&found, &expected) < 1e-4, "{name}: {}", error(&found, &expected));
+    let path = home.path().join("model.gguf");
+    let scaling = |kind: &str, factor: f32| {
+        vec![("rope.scaling.type", Value::from(kind)), ("rope.scaling.factor", Value::from(factor))]
+    };
+    let mut yarn = scaling("yarn", 16.0);
+    yarn.push(("rope.scaling.original_context_length", Value::from(32u32)));
+    let factors = llama3_factors(10000.0, 16, 8.0, 1.0, 4.0, 64.0);
+    for (name, architecture, more, factors) in [
+        ("plain", "llama", Vec::new(), None),
+        ("grouped_tied", "llama", Vec::new(), None),
+        ("linear", "llama", scaling("linear", 4.0), None),
+        ("yarn", "llama", yarn, None),
+        ("llama3", "llama", Vec::new(), Some(factors)),
+        ("biases", "llama", Vec::new(), None),
+        ("mistral", "llama", Vec::new(), None),
+        ("qwen2", "qwen2", Vec::new(), None),
+        ("qwen3", "qwen3", Vec::new(), None),
+    ] {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/logits").join(name);
+        convert(&folder, &path, architecture, &more, factors);
+        let expected = fs::read(folder.join("logits.f32")).unwrap();
+        let expected: Vec<f32> =
+            expected.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
+        let tokens: Vec<u32> = (0..48).map(|i| (7 * i * i + 3 * i + 5) % 64).collect();
+        for ops in [Arc::new(Plain) as Arc<dyn Ops>, Arc::new(Fused)] {
+            let found = logits(&Decoder::open(&path, ops, &mut unwatched()).unwrap(), &tokens);
+            assert!(error(&found, &expected) < 1e-4, "{name}: {}", error(&found, &expected));
+        }
     }
 }
 
