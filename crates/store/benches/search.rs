@@ -1,4 +1,4 @@
-//! How long a search takes over 100,000 messages. `cargo bench -p huacaya-store`, or set `MESSAGES` for another size.
+//! How long a search takes over 100,000 messages, and an opening of a long chat. `cargo bench -p huacaya-store`, or set `MESSAGES` for another size.
 //!
 //! Prints median and worst of 30 runs each; exits with 1 where the median is over 50 ms.
 
@@ -76,6 +76,7 @@ async fn main() {
     ] {
         slow |= measure(&store, query).await > LIMIT_MS;
     }
+    open_long_chat(&store).await;
     let opened = Instant::now();
     store.close().await;
     let again = Store::open(folder.path()).await.expect("a full store opens").store;
@@ -107,6 +108,32 @@ async fn fill(store: &Store, messages: usize) {
         }
         store.add_chats(vec![chat]).await.expect("the chats go in");
     }
+}
+
+/// A chat of 5,000 messages, one below the other, as a window opens it.
+async fn open_long_chat(store: &Store) {
+    let mut whole = store.whole_chats(None).await.expect("the chats").swap_remove(1);
+    let pattern = whole.messages[0].clone();
+    whole.messages = (1..=5_000)
+        .map(|id| {
+            let mut message = pattern.clone();
+            (message.id, message.parent) = (MessageId(id), (id > 1).then_some(MessageId(id - 1)));
+            message
+        })
+        .collect();
+    whole.chat.leaf = None;
+    let chat = store.add_chats(vec![whole]).await.expect("the chat goes in")[0];
+    let mut times = Vec::new();
+    for _ in 0..10 {
+        let start = Instant::now();
+        store.open_chat(chat).await.expect("the chat opens");
+        times.push(start.elapsed().as_secs_f64() * 1e3);
+    }
+    times.sort_by(f64::total_cmp);
+    println!("a chat of 5,000 messages opened: median {:.1} ms, worst {:.1} ms", times[5], times[9]);
+    let start = Instant::now();
+    let chats = store.snapshot().await.expect("a snapshot").chats.len();
+    println!("snapshot of {chats} chats: {:.1} ms", start.elapsed().as_secs_f64() * 1e3);
 }
 
 async fn measure(store: &Store, query: &str) -> f64 {

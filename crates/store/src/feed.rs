@@ -116,11 +116,8 @@ impl Feed {
     fn fill_change(&self, change: &mut Change, upto: i64) {
         match change {
             Change::Message(message) => self.fill(message, upto),
-            Change::Opened { messages, .. } => messages.iter_mut().for_each(|message| {
-                if message.body.is_some() {
-                    self.fill(message, upto);
-                }
-            }),
+            // Off the visible path too: words that follow must have something to be added to.
+            Change::Opened { messages, .. } => messages.iter_mut().for_each(|message| self.fill(message, upto)),
             _ => {}
         }
     }

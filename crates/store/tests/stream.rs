@@ -164,6 +164,23 @@ async fn a_chat_opened_in_the_middle_of_an_answer_misses_no_piece_and_gets_none_
 }
 
 #[tokio::test]
+async fn an_answer_that_grows_out_of_sight_has_its_words_when_it_is_shown() {
+    let folder = Folder::new();
+    let store = folder.open().await;
+    let chat = new_chat(&store).await.id;
+    let shown = turn(&store, chat, None, "问", "甲").await;
+    let growing = common::answer_again(&store, chat, shown.question.unwrap()).await;
+    store.publish_text(growing, false, "一");
+    store.choose_leaf(chat, shown.answer).await.unwrap();
+    let mut stream = store.subscribe().await.unwrap();
+    store.open_chat(chat).await.unwrap();
+    store.publish_text(growing, false, "二");
+    let mut mirror = Mirror::default();
+    mirror.follow(&mut stream, |mirror| mirror.messages.len() == 3).await;
+    assert_eq!(mirror.body(growing).text, "一二");
+}
+
+#[tokio::test]
 async fn a_reader_that_falls_behind_gets_a_snapshot_and_its_open_chat_again() {
     let folder = Folder::new();
     let store = folder.open().await;
