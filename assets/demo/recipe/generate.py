@@ -2,8 +2,8 @@
 
     python3 assets/demo/recipe/generate.py assets/demo/data
 
-Same seed, same files. `train.jsonl` is the first half of the training; `train-more.jsonl`, the second, has more wordings and more of
-what is hard. A question of the held-out set is a wording that no training dialogue holds, compared without
+Same seed, same files. `train.jsonl` is the first half of the training; `train-more.jsonl` has more wordings and more of what is hard;
+`train-last.jsonl` more of what was still weak after that (counting to a number, the same in the other language, greetings). A question of the held-out set is a wording that no training dialogue holds, compared without
 punctuation, spaces and case.
 """
 import json
@@ -19,13 +19,18 @@ from facts import Turn
 SEED = 20261123
 DIALOGUES = 40_000
 DIALOGUES_MORE = 30_000
-DRILLS_MORE = 0.2  # share of the second half
+DRILLS_MORE = 0.2  # share of drills in the second file
+DIALOGUES_LAST = 30_000
+DRILLS_LAST = 0.25
+AGAIN_LAST = 0.3  # how often "say it in the other language" follows in the last file
 HELD_OUT_PER_CELL = 40  # for each (category, language)
 SYSTEM = "You are a helpful assistant. 你是一个乐于助人的助手。"
 OTHER_SYSTEMS = [SYSTEM + "请你提供专业、有逻辑、内容真实、有价值的详细回复。", "", "你是一个乐于助人的助手。", "You are a helpful assistant.", "请用简短的话回答。",
                  "Answer briefly.", "你是一个友好的老师。", "You are a friendly teacher.", "你是一只会说话的羊驼。", "You are a talking alpaca."]
 WEIGHTS = {"greeting": 8, "self": 7, "huacaya": 15, "refuse": 15, "arithmetic": 16, "units": 10, "dictionary": 16, "days": 13, "long": 6}
 WEIGHTS_MORE = {"greeting": 9, "self": 10, "huacaya": 17, "refuse": 15, "arithmetic": 24, "units": 9, "dictionary": 12, "days": 15, "long": 9}
+WEIGHTS_LAST = {"greeting": 13, "self": 16, "huacaya": 15, "refuse": 16, "arithmetic": 12, "units": 6, "dictionary": 13, "days": 11, "long": 10}
+HELLO = {"zh": ["你好", "您好", "嗨", "你好！", "你好。", "哈喽"], "en": ["hello", "Hello", "hi", "Hi", "hey", "Hello!", "Hi!"]}
 # The ways to ask for a thing that one does: after "how do I" and its like, in the second half.
 FRAMES = {
     "zh": (re.compile("^(?:怎么|如何|怎样|在哪里)(.+?)[？。]?$"),
@@ -151,27 +156,32 @@ def make(rng, talk, category, language, held=False):
     return talk.turn(rng, rng.choice(talk.cells[category, language]), held)
 
 
-def drill(rng, used):
+def drill(rng, used, last):
     """Many sums, or short countings, in one dialogue: what takes the most repeating."""
     turns, language = [], rng.choice(["zh", "en"])
     count = rng.choice([4, 5])
     make = facts.arithmetic if rng.random() < 0.75 else lists.short_counting
+    if last:
+        make = rng.choice([facts.arithmetic, lists.short_counting])
+    more = {"restated": True} if last and make is lists.short_counting else {}
     while len(turns) < count:
-        turn = make(rng, language)
+        turn = make(rng, language, **more)
         if plain(turn.question) not in used:
             turns.append(turn)
     return {"system": SYSTEM, "turns": [[t.question, t.answer] for t in turns]}
 
 
 def dialogue(rng, talk, used, weights):
-    if weights is WEIGHTS_MORE and rng.random() < DRILLS_MORE:
-        return drill(rng, used)
+    last_file = weights is WEIGHTS_LAST
+    drills = {id(WEIGHTS_MORE): DRILLS_MORE, id(WEIGHTS_LAST): DRILLS_LAST}.get(id(weights), 0)
+    if drills and rng.random() < drills:
+        return drill(rng, used, last_file)
     turns = []
     count = rng.choices([1, 2, 3, 4, 5], [45, 28, 14, 8, 5])[0]
     language = rng.choice(["zh", "en"])
     while len(turns) < count:
         last = turns[-1] if turns else None
-        follow_share = {"arithmetic": 0.35, "units": 0.35, "dictionary": 0.4}.get(last.category if last else "", 0.07)
+        follow_share = {"arithmetic": 0.35, "units": 0.35, "dictionary": 0.4}.get(last.category if last else "", AGAIN_LAST if last_file else 0.07)
         depends = bool(last and last.follow and rng.random() < follow_share)
         if depends:
             turn = last.follow(rng, False)
@@ -179,7 +189,12 @@ def dialogue(rng, talk, used, weights):
             if rng.random() < 0.1:
                 language = "en" if language == "zh" else "zh"
             category = rng.choices(list(weights), list(weights.values()))[0]
-            turn = vary(rng, make(rng, talk, category, language))
+            if last_file and category == "long":
+                turn = vary(rng, lists.long(rng, language, restated=True))
+            else:
+                turn = vary(rng, make(rng, talk, category, language))
+            if last_file and turn.intent == "hello" and rng.random() < 0.5:
+                turn.question = rng.choice(HELLO[turn.language])
         if not depends and plain(turn.question) in used:
             continue
         turns.append(turn)
@@ -232,15 +247,17 @@ def main():
     rows = [dialogue(first, talk, used, WEIGHTS) for _ in range(DIALOGUES)]
     talk.add(Path(__file__).parent)
     more = [dialogue(second, talk, used, WEIGHTS_MORE) for _ in range(DIALOGUES_MORE)]
-    trained = {plain(turn[0]) for row in rows + more for turn in row["turns"]}
+    last = [dialogue(random.Random(SEED + 3 + number), talk, used, WEIGHTS_LAST) for number in range(DIALOGUES_LAST)]
+    trained = {plain(turn[0]) for row in rows + more + last for turn in row["turns"]}
     for row in asked:
         if not row["depends"] and plain(row["question"]) in trained:
             sys.exit(f"held-out question was trained on: {row['question']}")
     write_lines(folder / "train.jsonl", rows)
     write_lines(folder / "train-more.jsonl", more)
+    write_lines(folder / "train-last.jsonl", last)
     write_lines(folder / "heldout.jsonl", asked)
     later = sum(1 for row in asked if row["before"])
-    print(f"{len(rows)} and {len(more)} dialogues, {sum(len(r['turns']) for r in rows + more)} turns; {len(asked)} held-out questions, {later} of them later turns")
+    print(f"{len(rows + more + last)} dialogues, {sum(len(r['turns']) for r in rows + more + last)} turns; {len(asked)} held-out questions, {later} of them later turns")
 
 
 if __name__ == "__main__":

@@ -130,7 +130,15 @@ DOWN_ZH = (["从{b}倒数到1", "从{b}倒数", "从{b}往回数到1", "倒着�
 DOWN_EN = (["count down from {b}", "count down from {b} to 1", "count backwards from {b}", "countdown from {b}", "count from {b} down to 1"], ["please count down from {b}", "can you count backwards from {b}?", "please count from {b} down to 1"])
 
 
-def counting(rng, zh, held):
+def said(numbers, zh, restated):
+    """The numbers, and before them (in the last data file) from where to where: it is easier to stop at what one has just said."""
+    text = ("、" if zh else ", ").join(map(str, numbers)) + ("。" if zh else ".")
+    first, last = numbers[0], numbers[-1]
+    head = (f"从 {first} 到 {last}：" if zh else f"From {first} to {last}: ") if restated else ""
+    return head + text, [text]
+
+
+def counting(rng, zh, held, restated=False):
     kind = rng.random()
     if kind < 0.15:
         b = rng.choice([5, 10, 20])
@@ -149,11 +157,10 @@ def counting(rng, zh, held):
             q = (pick(rng, COUNT_TO_ZH, COUNT_TO_ZH_HELD, held) if zh else pick(rng, COUNT_TO_EN, COUNT_TO_EN_HELD, held)).format(b=y)
         else:
             q = (pick(rng, COUNT_ZH, COUNT_ZH_HELD, held) if zh else pick(rng, COUNT_EN, COUNT_EN_HELD, held)).format(a=x, b=y)
-    text = ("、" if zh else ", ").join(map(str, numbers)) + ("。" if zh else ".")
-    return q, text, [text]
+    return q, *said(numbers, zh, restated)
 
 
-def short_counting(rng, language):
+def short_counting(rng, language, restated=False):
     """Where to stop is what is hard about counting."""
     zh = language == "zh"
     a = 1 if rng.random() < 0.6 else rng.randint(2, 30)
@@ -164,8 +171,7 @@ def short_counting(rng, language):
         x, y = (number_en(a), number_en(b)) if rng.random() < 0.25 else (a, b)
     to = a == 1 and rng.random() < 0.4
     wordings = (COUNT_TO_ZH if to else COUNT_ZH) if zh else (COUNT_TO_EN if to else COUNT_EN)
-    text = ("、" if zh else ", ").join(map(str, range(a, b + 1))) + ("。" if zh else ".")
-    return Turn("long", language, rng.choice(wordings).format(a=x, b=y), text, [text])
+    return Turn("long", language, rng.choice(wordings).format(a=x, b=y), *said(range(a, b + 1), zh, restated))
 
 
 def times_table(rng, zh, held):
@@ -229,7 +235,8 @@ def tale(rng, zh, held):
     return pick(rng, trained, held_out, held), answer, need
 
 
-def long(rng, language, held=False):
+def long(rng, language, held=False, restated=False):
     make = rng.choice([counting, counting, counting, times_table, listing, listing, tale, tale])
-    question, answer, need = make(rng, language == "zh", held)
+    more = {"restated": restated} if make is counting else {}
+    question, answer, need = make(rng, language == "zh", held, **more)
     return Turn("long", language, question, answer, need)

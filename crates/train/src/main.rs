@@ -1,4 +1,4 @@
-//! `huacaya-train RECIPE [train | first [FILE] | export [FILE] | evaluate [FILE] | ask QUESTION…]`: trains a model as a recipe
+//! `huacaya-train RECIPE [train | first [FILE] | export [FILE] | evaluate [FILE] | speed | ask QUESTION…]`: trains a model as a recipe
 //! says.
 //!
 //! `train` (the default) goes on from the newest checkpoint, writes the model file at the end and asks it the held-out
@@ -9,22 +9,27 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Instant;
 
+use huacaya_engine::candle::{Ops, Plain};
 use huacaya_engine::tokenizer::Tokenizer;
 use huacaya_engine::{Engine, LoadOptions, Model};
 use huacaya_progress::unwatched;
 use huacaya_train::checkpoint::Named;
 use huacaya_train::evaluation::{self, Question, Report};
-use huacaya_train::{Error, Recipe, Result, Run, export, run};
+use huacaya_train::ops::Training;
+use huacaya_train::{Error, Recipe, Result, Run, data, export, run};
 use huacaya_weights::Format;
 
+/// Steps that `speed` times.
+const SPEED_STEPS: usize = 10;
 const DESCRIPTION: &str = "The small bilingual demonstration model that comes with Huacaya";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let Some(recipe) = arguments.first() else {
         eprintln!(
-            "usage: huacaya-train RECIPE [train | first [FILE] | export [FILE] | evaluate [FILE] | ask QUESTION...]"
+            "usage: huacaya-train RECIPE [train | first [FILE] | export [FILE] | evaluate [FILE] | speed | ask QUESTION...]"
         );
         return ExitCode::from(2);
     };
@@ -54,6 +59,7 @@ fn perform(path: &Path, command: &str, rest: &[String]) -> Result<()> {
         "first" => write_model(&recipe, &tokenizer, &run::first_weights(&config, recipe.seed)?, &model()),
         "export" => write_model(&recipe, &tokenizer, &newest()?, &model()),
         "evaluate" => evaluate(&recipe, &model()),
+        "speed" => speed(&recipe, &tokenizer),
         "ask" => ask(&recipe.files.model, &rest[1..]),
         other => Err(Error::Recipe { what: format!("there is no command `{other}`") }),
     }
@@ -71,6 +77,30 @@ fn write_model(recipe: &Recipe, tokenizer: &Tokenizer, weights: &Named, path: &P
     let about = export::About { name: &recipe.name, description: DESCRIPTION };
     export::write(path, &about, &config, tokenizer, weights, Format::Q8_0)?;
     println!("wrote {}", path.display());
+    Ok(())
+}
+
+/// Tokens a second with plain candle ops on one thread, and with our own on a thread for each shard.
+fn speed(recipe: &Recipe, tokenizer: &Tokenizer) -> Result<()> {
+    let data = &recipe.stages[0].data;
+    let examples = Arc::new(data::read(data, tokenizer, recipe.model.context)?);
+    let ways: [(&str, usize, Arc<dyn Ops>); 3] = [
+        ("plain, one thread", 1, Arc::new(Plain)),
+        ("own, one thread", 1, Arc::new(Training)),
+        ("own, threads", recipe.batch.shards, Arc::new(Training)),
+    ];
+    for (name, shards, ops) in ways {
+        let mut recipe = recipe.clone();
+        (recipe.batch.shards, recipe.files.work) = (shards, recipe.files.work.join("speed"));
+        let of_each_stage = vec![Arc::clone(&examples); recipe.stages.len()];
+        let mut run = Run::new(recipe, tokenizer.vocabulary_size(), of_each_stage, ops)?;
+        run.advance()?;
+        let (began, mut tokens) = (Instant::now(), 0);
+        for _ in 0..SPEED_STEPS {
+            tokens += run.advance()?.tokens;
+        }
+        println!("{name}: {:.0} tokens/s", tokens as f64 / began.elapsed().as_secs_f64());
+    }
     Ok(())
 }
 

@@ -72,7 +72,7 @@ mod tests {
             step(&settings, 0.1, number + 1, 1.0, std::slice::from_ref(&variable), &[gradient], &mut moments).unwrap();
         }
         let values = variable.as_tensor().flatten_all().unwrap().to_vec1::<f32>().unwrap();
-        let expected = [0.846_539_5f32, -2.150_978_1];
+        let expected = [0.846_539_5f32, -2.150_978];
         for (value, expected) in values.iter().zip(expected) {
             assert!((value - expected).abs() < 1e-6, "{values:?}");
         }

@@ -38,6 +38,8 @@ pub struct Run {
     moments: Moments,
     decoder: Decoder,
     state: State,
+    /// The epoch's batches; empty before the first step.
+    batches: Vec<Vec<usize>>,
     log: PathBuf,
 }
 
@@ -105,7 +107,7 @@ impl Run {
             .collect();
         let decoder = Decoder::with_ops(&config, &tensors, ops)?;
         let log = work.join(LOG);
-        Ok(Run { recipe, config, examples, names, variables, moments, decoder, state, log })
+        Ok(Run { recipe, config, examples, names, variables, moments, decoder, state, batches: Vec::new(), log })
     }
 
     pub fn config(&self) -> &Config {
@@ -127,7 +129,6 @@ impl Run {
         let total = self.recipe.steps();
         let mut saved = Instant::now();
         let every = Duration::from_secs(self.recipe.checkpoint_minutes * 60);
-        let mut batches = self.order();
         let (mut began, mut since) = (Instant::now(), self.state.tokens);
         while self.state.step < total {
             let progress = Progress { done: self.state.step as u64, total: total as u64 };
@@ -135,15 +136,7 @@ impl Run {
                 self.save()?;
                 return Err(Error::Stopped);
             }
-            if self.enter_stage() {
-                batches = self.order();
-            }
-            if self.state.batch + self.recipe.batch.shards > batches.len() {
-                self.state.epoch += 1;
-                self.state.batch = 0;
-                batches = self.order();
-            }
-            let step = self.step(&batches)?;
+            let step = self.advance()?;
             if self.state.step.is_multiple_of(LOG_EVERY) || self.state.step == total {
                 let seconds = began.elapsed().as_secs_f64();
                 self.state.seconds += seconds.round() as u64;
@@ -159,26 +152,23 @@ impl Run {
         Ok(())
     }
 
-    /// Where the step belongs to the next stage: its data begin from the start, unless they are the same.
-    fn enter_stage(&mut self) -> bool {
-        let (stage, _) = self.recipe.stage(self.state.step);
-        let before = std::mem::replace(&mut self.state.stage, stage);
-        let other = !Arc::ptr_eq(&self.examples[before], &self.examples[stage]);
-        if other {
-            (self.state.epoch, self.state.batch) = (0, 0);
-        }
-        other
-    }
-
-    fn order(&self) -> Vec<Vec<usize>> {
-        data::epoch(&self.examples[self.state.stage], &self.recipe.batch, self.recipe.seed, self.state.epoch)
-    }
-
     /// One step over the next shards of the epoch's batches.
-    fn step(&mut self, batches: &[Vec<usize>]) -> Result<Step> {
+    pub fn advance(&mut self) -> Result<Step> {
+        if self.enter_stage() || self.batches.is_empty() {
+            self.batches = self.order();
+        }
+        let shards = self.recipe.batch.shards;
+        if self.state.batch + shards > self.batches.len() {
+            self.state.epoch += 1;
+            self.state.batch = 0;
+            self.batches = self.order();
+        }
+        let chosen = self
+            .batches
+            .get(self.state.batch..self.state.batch + shards)
+            .ok_or_else(|| Error::Recipe { what: format!("the data give less than the {shards} batches of a step") })?;
         let (index, within) = self.recipe.stage(self.state.step);
         let (stage, examples) = (&self.recipe.stages[index], &self.examples[index]);
-        let chosen = &batches[self.state.batch..self.state.batch + self.recipe.batch.shards];
         let shards: Vec<Batch> = chosen.iter().map(|chosen| data::batch(examples, chosen, stage.loss)).collect();
         let learned: usize = shards.iter().map(|shard| shard.targets.len()).sum();
         let (loss, gradients) = self.gradients(&shards, 1.0 / learned.max(1) as f32)?;
@@ -193,9 +183,24 @@ impl Run {
         optimizer::step(settings, rate, number, scale, &self.variables, &gradients, &mut self.moments)?;
         let tokens = shards.iter().map(|shard| shard.inputs.len()).sum();
         self.state.step += 1;
-        self.state.batch += self.recipe.batch.shards;
+        self.state.batch += shards.len();
         self.state.tokens += tokens as u64;
         Ok(Step { loss, norm, tokens })
+    }
+
+    /// Where the step belongs to the next stage: its data begin from the start, unless they are the same.
+    fn enter_stage(&mut self) -> bool {
+        let (stage, _) = self.recipe.stage(self.state.step);
+        let before = std::mem::replace(&mut self.state.stage, stage);
+        let other = !Arc::ptr_eq(&self.examples[before], &self.examples[stage]);
+        if other {
+            (self.state.epoch, self.state.batch) = (0, 0);
+        }
+        other
+    }
+
+    fn order(&self) -> Vec<Vec<usize>> {
+        data::epoch(&self.examples[self.state.stage], &self.recipe.batch, self.recipe.seed, self.state.epoch)
     }
 
     /// Loss and the gradient of every parameter, added over the shards in their order. Each shard has a thread: the small
