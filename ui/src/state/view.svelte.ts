@@ -1,6 +1,6 @@
 //! What is open on the screen. Rows are in the mirror; nothing else holds data.
 
-import type { ChatId, MessageId, ModelId } from "$api";
+import type { ChatId, Chosen, MessageId, ModelId } from "$api";
 
 export type Room = "chats" | "models" | "settings";
 /** A part of the settings. */
@@ -39,6 +39,8 @@ class View {
   panelDrawer = $state(false);
   /** The window is narrower than 900 px. */
   narrow = $state(false);
+  /** Files dropped on the window that are no models: the composer reads them and empties this. */
+  dropped = $state.raw<Chosen[]>([]);
   /** Asks the model picker to open (Ctrl+L). */
   picking = $state(false);
 
