@@ -175,6 +175,8 @@ export async function choose(kind: "model_file" | "model_folder") {
 
 export async function add(files: Chosen[], copy: boolean) {
   view.room = "models";
+  // A file dropped on the first screen goes through the same door as its button.
+  if (mirror.setting<boolean>("welcomed") !== true) await act(api.setSetting({ key: "welcomed", value: true }));
   for (const file of files) await watch(api.importModel({ chosen: file.id, copy }));
 }
 
