@@ -7,7 +7,7 @@ export const welcome = {
   small: "A small model came along. Say something to it:",
   placeholder: "Say hello",
   send: "Send",
-  ideas: ["你好", "Who are you?", "12 × 7 等于多少？"] as string[],
+  ideas: ["Hello", "Who are you?", "你好，12 × 7 等于多少？"] as string[],
   waking: "Waking up",
   files: "I have files",
   filesBody: "Add a GGUF file or a model folder that is on this computer",
