@@ -268,3 +268,49 @@ fn dates_are_written_as_strftime_does() {
     assert_eq!(clock::format("%F %T %a", 951_782_400), "2000-02-29 00:00:00 Tue");
     assert_eq!(clock::format("%F", 0), "1970-01-01");
 }
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(64))]
+    #[test]
+    fn no_words_of_a_person_make_a_control_token(
+        words in proptest::collection::vec("(<\\||im_|end|start|\\|>|<|</|s>|>|\\[|/?INST|\\]|think|[ab \n]){0,8}", 5),
+    ) {
+        static TOKENIZER: std::sync::LazyLock<Tokenizer> = std::sync::LazyLock::new(byte_level);
+        let tokenizer = &*TOKENIZER;
+        let jinja = "{% for m in messages %}{{ m.content }}{% endfor %}{{ '' }}";
+        let mut chat = chat(&words[0], &[&words[1], &words[2], &words[3]]);
+        chat.begin = words[4].clone();
+        let special = |name: &str| {
+            let tokens = render(name, tokenizer, &chat).tokens;
+            tokens.into_iter().filter(|&id| tokenizer.is_special(id)).collect::<Vec<_>>()
+        };
+        let bos = tokenizer.bos().unwrap();
+        proptest::prop_assert_eq!(special(jinja), [bos]);
+        let mistral: Vec<u32> = ["<|begin_of_text|>", "[INST]", "[/INST]", "[INST]", "[/INST]"]
+            .iter().map(|name| tokenizer.find(name).unwrap()).collect();
+        proptest::prop_assert_eq!(special("mistral"), mistral);
+    }
+}
+
+#[test]
+fn the_model_that_comes_with_the_program_speaks_the_family_template() {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../assets/demo/huacaya-demo.gguf");
+    let file = huacaya_weights::gguf::File::open(&path).unwrap();
+    let tokenizer = Tokenizer::from_gguf(file.metadata()).unwrap();
+    let hints = Hints {
+        architecture: "llama".into(),
+        names: vec![file.metadata().get::<&str>("general.name").unwrap().into()],
+        file: file.metadata().find::<&str>("tokenizer.chat_template").unwrap().map(Into::into),
+        set: None,
+    };
+    let template = Template::choose(&hints, &tokenizer).unwrap();
+    assert_eq!((template.name(), template.source()), ("alpaca-2", Source::BuiltIn));
+    let rendered = template.render(&Prompt::Chat(chat("S", &["你好"])), &tokenizer).unwrap();
+    assert_eq!(rendered.text, "<s>[INST] <<SYS>>\nS\n<</SYS>>\n\n你好 [/INST]");
+    assert_eq!((rendered.ends.as_slice(), rendered.drops_space), (&[2][..], true));
+    let model = std::fs::read(path.with_file_name("tokenizer.model")).unwrap();
+    let same = Tokenizer::from_model_file(&model).unwrap();
+    for text in ["你好，世界！", "Hello  world", "龘 1 + 1 = 2\n"] {
+        assert_eq!(tokenizer.encode(text), same.encode(text));
+    }
+}

@@ -325,3 +325,29 @@ fn a_folder_says_what_its_tokens_are_and_which_end_a_reply() {
     assert_eq!(tokenizer.eos(), tokenizer.find("<|im_end|>"));
     assert!(!tokenizer.adds_bos() && tokenizer.ends().contains(&end));
 }
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(200))]
+    #[test]
+    fn a_damaged_model_file_is_an_error_or_a_tokenizer_that_works(
+        changes in proptest::collection::vec((0usize..22_000, 0u8..), 1..12), text in "\\PC{0,40}",
+    ) {
+        let mut bytes = std::fs::read(golden("family.model")).unwrap();
+        for (place, byte) in changes {
+            let place = place % bytes.len();
+            bytes[place] = byte;
+        }
+        if let Ok(tokenizer) = Tokenizer::from_model_file(&bytes) {
+            let ids = tokenizer.encode(&text);
+            proptest::prop_assert!(ids.iter().all(|&id| (id as usize) < tokenizer.vocabulary_size()));
+            tokenizer.decode(&ids);
+        }
+    }
+
+    #[test]
+    fn any_text_comes_back_from_its_tokens(text in "\\PC{0,60}") {
+        static TOKENIZER: std::sync::LazyLock<Tokenizer> = std::sync::LazyLock::new(byte_level);
+        let tokenizer = &*TOKENIZER;
+        proptest::prop_assert_eq!(tokenizer.decode(&tokenizer.encode(&text)), text);
+    }
+}
