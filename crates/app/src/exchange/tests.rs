@@ -388,3 +388,47 @@ fn broken_pictures_and_cards_are_refused() {
     let deep = format!("{{\"data\": {}{}}}", "[".repeat(100_000), "]".repeat(100_000));
     assert!(read_character("x", deep.as_bytes()).is_err());
 }
+
+/// Numbers that only look random: a failure can be repeated.
+struct Draw(u64);
+
+impl Draw {
+    fn below(&mut self, bound: usize) -> usize {
+        self.0 = self.0.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        ((self.0 >> 33) as usize) % bound
+    }
+}
+
+#[test]
+fn a_file_changed_anywhere_gives_sound_chats_or_an_error() {
+    let ours = export(&[whole(), whole()], Format::Json, NOW).into_bytes();
+    let mapping: serde_json::Map<String, Value> =
+        [gpt("a", None, said("user", "问")), gpt("b", Some("a"), said("assistant", "答"))].into_iter().collect();
+    let theirs = json!([{"title": "t", "mapping": mapping, "current_node": "b"}]).to_string().into_bytes();
+    let card = png_of(&[png_chunk(b"tEXt", format!("chara\0{}", card("x")).as_bytes())]);
+    let tokens: [&[u8]; 10] = [b"null", b"[", b"}", b"\"", b"-1", b"1e999", b"\\ud800", b"{\"a\":1}", b"\xff", b","];
+    let mut draw = Draw(3);
+    for _ in 0..600 {
+        for file in [&ours, &theirs, &card] {
+            let mut bytes = file.clone();
+            for _ in 0..1 + draw.below(3) {
+                let at = draw.below(bytes.len());
+                match draw.below(3) {
+                    0 => bytes[at] = draw.below(256) as u8,
+                    1 => drop(bytes.splice(at..(at + draw.below(40)).min(bytes.len()), [])),
+                    _ => drop(bytes.splice(at..at, tokens[draw.below(tokens.len())].iter().copied())),
+                }
+            }
+            let _ = read_character("x", &bytes);
+            let _ = read_text("x", &bytes);
+            let Ok(sound) = read_chats("x", &bytes, NOW) else { continue };
+            for whole in sound.chats {
+                for (at, message) in whole.messages.iter().enumerate() {
+                    let earlier = |id: MessageId| whole.messages[..at].iter().any(|other| other.id == id);
+                    assert!(message.parent.is_none_or(earlier));
+                    assert!(!earlier(message.id));
+                }
+            }
+        }
+    }
+}
