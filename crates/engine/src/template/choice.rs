@@ -106,7 +106,8 @@ fn by_name(hints: &Hints, tokenizer: &Tokenizer) -> Option<BuiltIn> {
     if says(&["alpaca-2", "alpaca2", "alpaca_2", "alpaca 2"]) {
         return Some(BuiltIn::Alpaca2);
     }
-    if !says(&["chat", "instruct", "alpaca", "assistant", "-it", "rlhf", "dpo", "sft"]) {
+    let is_base = says(&["chinese-llama"]) && !says(&["alpaca", "instruct"]);
+    if is_base || !says(&["chat", "instruct", "alpaca", "assistant", "rlhf", "dpo", "sft"]) {
         return None;
     }
     let marked = |mark| tokenizer.find_mark(mark).is_some();

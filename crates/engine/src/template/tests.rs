@@ -140,6 +140,7 @@ fn a_template_is_chosen_by_what_is_known() {
     let found = |name: &str, source| (name.to_owned(), source);
     assert_eq!(choose(names("chinese-alpaca-2-7b-q4_0.gguf"), &family), found("alpaca-2", Source::BuiltIn));
     assert_eq!(choose(names("chinese-llama-2-7b"), &family), found("none", Source::None));
+    assert_eq!(choose(names("chinese-llama-2-7b my-chats"), &family), found("none", Source::None));
     assert_eq!(choose(names("Llama-2-7b-chat"), &family), found("alpaca-2", Source::BuiltIn));
     assert_eq!(choose(names("Meta-Llama-3-8B-Instruct"), &bytes), found("llama-3", Source::BuiltIn));
     assert_eq!(choose(names("Meta-Llama-3-8B"), &bytes), found("none", Source::None));
