@@ -30,6 +30,12 @@ impl Draw {
     fn text(&mut self, chinese: &[char], english: &[&str]) -> String {
         let mut text = String::new();
         for _ in 0..2 + self.below(12) {
+            match self.below(200) {
+                0 => text.push_str("羊驼的模型"),
+                1 => text.push_str("用GPT模型 "),
+                2 => text.push_str("alpaca model "),
+                _ => {}
+            }
             if self.below(3) == 0 {
                 for _ in 0..4 + self.below(8) {
                     text.push_str(english[self.common(english.len())]);
@@ -59,19 +65,22 @@ async fn main() {
     let bytes = std::fs::metadata(folder.path().join("huacaya.db")).map_or(0, |data| data.len());
     println!("{messages} messages in {:.1} s, {} MB", made.elapsed().as_secs_f64(), bytes >> 20);
     let mut slow = false;
+    println!("{:24} {:>10}  {:>22}  {:>22}", "", "", "clock: median, worst", "processor: median");
     for query in [
         "的",
         "羊",
         "驼",
         "我们",
         "羊驼",
-        "模型的",
+        "羊驼的模",
+        "gpt模",
         "t",
+        "th",
         "the",
+        "alpac",
         "alpaca model",
         "羊驼 alpaca",
         "the 的",
-        "鲁模",
         "没有这样的话",
     ] {
         slow |= measure(&store, query).await > LIMIT_MS;
@@ -136,15 +145,29 @@ async fn open_long_chat(store: &Store) {
     println!("snapshot of {chats} chats: {:.1} ms", start.elapsed().as_secs_f64() * 1e3);
 }
 
+/// The clock's median decides on a machine with nothing else to do; the processor's is also right on a busy one.
 async fn measure(store: &Store, query: &str) -> f64 {
-    let mut times = Vec::with_capacity(RUNS);
+    let mut clock = Vec::with_capacity(RUNS);
+    let mut processor = Vec::with_capacity(RUNS);
     let mut found = 0;
     for _ in 0..RUNS {
-        let start = Instant::now();
+        let (start, before) = (Instant::now(), processor_ms());
         found = store.search(query, 100).await.expect("a search").len();
-        times.push(start.elapsed().as_secs_f64() * 1e3);
+        clock.push(start.elapsed().as_secs_f64() * 1e3);
+        processor.push(processor_ms() - before);
     }
-    times.sort_by(f64::total_cmp);
-    println!("{query:24} {found:4} found  median {:6.1} ms  worst {:6.1} ms", times[RUNS / 2], times[RUNS - 1]);
-    times[RUNS / 2]
+    clock.sort_by(f64::total_cmp);
+    processor.sort_by(f64::total_cmp);
+    let (median, worst) = (clock[RUNS / 2], clock[RUNS - 1]);
+    println!("{query:24} {found:4} found  {median:10.1} ms {worst:8.1} ms  {:10.1} ms", processor[RUNS / 2]);
+    median
+}
+
+/// What all threads of this process have computed so far; 0 where the system does not say.
+fn processor_ms() -> f64 {
+    let Ok(threads) = std::fs::read_dir("/proc/self/task") else { return 0.0 };
+    let nanoseconds = |thread: std::fs::DirEntry| -> Option<f64> {
+        std::fs::read_to_string(thread.path().join("schedstat")).ok()?.split(' ').next()?.parse().ok()
+    };
+    threads.flatten().filter_map(nanoseconds).sum::<f64>() / 1e6
 }

@@ -98,27 +98,53 @@ pub(crate) fn document(text: &str) -> String {
     tokens
 }
 
-/// One part of a query (no spaces in it) in FTS5's language: a phrase, open at its end where that may go on.
+/// One part of a query (no spaces in it): tokens that follow one another.
+pub(crate) struct Phrase {
+    tokens: String,
+    end: End,
+}
+
+/// What a phrase ends with.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// Any word that begins so.
+    Word,
+    /// A single character: any pair that begins with it, or itself.
+    Gram,
+    /// A pair.
+    Pair,
+}
+
+impl Phrase {
+    /// In FTS5's language. No token holds a quote: quotes are breaks.
+    pub fn open(&self) -> String {
+        format!("\"{}\"{}", self.tokens.trim_end(), if self.end == End::Pair { "" } else { " *" })
+    }
+
+    /// The same with its last word as it stands.
+    pub fn closed(&self) -> String {
+        format!("\"{}\"{}", self.tokens.trim_end(), if self.end == End::Gram { " *" } else { "" })
+    }
+}
+
 /// `None`: nothing that the index holds.
-pub(crate) fn phrase(part: &str) -> Option<String> {
+pub(crate) fn phrase(part: &str) -> Option<Phrase> {
     let runs = runs(part.chars());
-    let mut tokens = String::new();
-    let mut is_open = false;
+    let mut phrase = Phrase { tokens: String::new(), end: End::Pair };
     for (index, run) in runs.iter().enumerate() {
         let is_last = index + 1 == runs.len();
         match run {
             Run::Word(word) => {
-                push(&mut tokens, word.chars());
-                is_open = is_last;
+                push(&mut phrase.tokens, word.chars());
+                phrase.end = End::Word;
             }
             Run::Grams(grams) => {
-                push_grams(&mut tokens, grams, !is_last || grams.len() == 1);
-                is_open = is_last && grams.len() == 1;
+                push_grams(&mut phrase.tokens, grams, !is_last || grams.len() == 1);
+                phrase.end = if grams.len() == 1 { End::Gram } else { End::Pair };
             }
         }
     }
-    // No token holds a quote: quotes are breaks.
-    (!tokens.is_empty()).then(|| format!("\"{}\"{}", tokens.trim_end(), if is_open { " *" } else { "" }))
+    (!phrase.tokens.is_empty()).then_some(phrase)
 }
 
 fn push_grams(tokens: &mut String, grams: &[char], with_last_alone: bool) {
@@ -159,12 +185,19 @@ mod tests {
 
     #[test]
     fn a_query_is_a_phrase_of_the_same_tokens() {
-        assert_eq!(phrase("你").unwrap(), "\"你\" *");
-        assert_eq!(phrase("你好").unwrap(), "\"你好\"");
-        assert_eq!(phrase("你好吗").unwrap(), "\"你好 好吗\"");
-        assert_eq!(phrase("使用g").unwrap(), "\"使用 用 g\" *");
-        assert_eq!(phrase("Hel").unwrap(), "\"hel\" *");
-        assert_eq!(phrase("\"*"), None);
-        assert_eq!(phrase("a\"b").unwrap(), "\"a b\" *");
+        let cases = [
+            ("你", "\"你\" *", "\"你\" *"),
+            ("你好", "\"你好\"", "\"你好\""),
+            ("你好吗", "\"你好 好吗\"", "\"你好 好吗\""),
+            ("使用g", "\"使用 用 g\" *", "\"使用 用 g\""),
+            ("g使用", "\"g 使用\"", "\"g 使用\""),
+            ("Hel", "\"hel\" *", "\"hel\""),
+            ("a\"b", "\"a b\" *", "\"a b\""),
+        ];
+        for (part, open, closed) in cases {
+            let phrase = phrase(part).unwrap();
+            assert_eq!((phrase.open().as_str(), phrase.closed().as_str()), (open, closed), "{part}");
+        }
+        assert!(phrase("\"*").is_none());
     }
 }

@@ -31,10 +31,11 @@ pub struct SnippetPart {
 }
 
 /// Row n is message n; row -n the title of chat n. The text itself is not kept twice. `categories`: a token is whatever
-/// stands between two spaces, for `grams` has cut it. `prefix`: one- and two-letter beginnings have an index of their own.
+/// stands between two spaces, for `grams` has cut it. `prefix`: beginnings of one to three letters have an index of their
+/// own; a single Chinese character is the beginning of its pairs.
 pub(crate) const V1: &str = "
     CREATE VIRTUAL TABLE search USING fts5 (
-        grams, content = '', contentless_delete = 1, prefix = '1 2',
+        grams, content = '', contentless_delete = 1, prefix = '1 2 3',
         tokenize = \"unicode61 remove_diacritics 0 categories 'L* M* N* P* S* Co'\"
     );
 ";
@@ -124,14 +125,14 @@ impl Store {
     /// Best first. Thoughts and deleted rows are left out.
     pub async fn search(&self, query: &str, limit: u32) -> Result<Vec<Found>> {
         let Some(query) = Query::new(query) else { return Ok(Vec::new()) };
-        let rows = match self.candidates(&query).await {
+        let rows = match self.all_candidates(&query).await {
             Err(error) if error.is_damage() => {
                 tracing::warn!(%error, "the search index is damaged; making it again");
                 let mut write = self.write("make the search index again").await?;
                 let attempt = write.attempt;
                 rebuild(write.conn()).await.attempt(attempt)?;
                 write.commit().await?;
-                self.candidates(&query).await?
+                self.all_candidates(&query).await?
             }
             rows => rows?,
         };
@@ -141,7 +142,19 @@ impl Store {
         Ok(found.into_iter().map(|(_, found)| found).collect())
     }
 
-    async fn candidates(&self, query: &Query) -> Result<Vec<Candidate>> {
+    /// Whole words first: where they are found often enough, the words that only begin so (`the`: then, there, …) need
+    /// not be gathered, which takes long for common ones.
+    async fn all_candidates(&self, query: &Query) -> Result<Vec<Candidate>> {
+        if let Some(closed) = &query.closed {
+            let rows = self.candidates(closed).await?;
+            if rows.len() >= CANDIDATES_MAX as usize {
+                return Ok(rows);
+            }
+        }
+        self.candidates(&query.open).await
+    }
+
+    async fn candidates(&self, query: &str) -> Result<Vec<Candidate>> {
         let attempt = "be searched";
         let mut tx = self.read(attempt).await?;
         let titles = sqlx::query(
@@ -150,7 +163,7 @@ impl Store {
              WHERE search MATCH ? AND search.rowid < 0 AND deleted_ms IS NULL
              ORDER BY search.rowid LIMIT ?",
         );
-        let titles = titles.bind(&query.fts).bind(TITLES_MAX).fetch_all(&mut *tx).await.attempt(attempt)?;
+        let titles = titles.bind(query).bind(TITLES_MAX).fetch_all(&mut *tx).await.attempt(attempt)?;
         let messages = sqlx::query(
             "SELECT messages.id AS id, chat, title, heading, messages.created_ms AS created_ms,
                 substr(text, 1, ?) AS text
@@ -158,7 +171,7 @@ impl Store {
              WHERE search MATCH ? AND search.rowid > 0 AND messages.deleted_ms IS NULL AND chats.deleted_ms IS NULL
              ORDER BY search.rowid DESC LIMIT ?",
         );
-        let messages = messages.bind(READ_CHARS_MAX).bind(&query.fts).bind(CANDIDATES_MAX);
+        let messages = messages.bind(READ_CHARS_MAX).bind(query).bind(CANDIDATES_MAX);
         let messages = messages.fetch_all(&mut *tx).await.attempt(attempt)?;
         let read = |row: &SqliteRow, is_title: bool| Candidate {
             chat: ChatId(row.get("chat")),
@@ -181,8 +194,10 @@ struct Candidate {
 }
 
 struct Query {
-    /// In FTS5's language.
-    fts: String,
+    /// In FTS5's language: each word may go on.
+    open: String,
+    /// The same with whole words; `None`: there is no word that might go on.
+    closed: Option<String>,
     /// The whole query, and its parts between spaces, folded.
     whole: Vec<char>,
     parts: Vec<Vec<char>>,
@@ -193,12 +208,13 @@ struct Query {
 impl Query {
     fn new(query: &str) -> Option<Query> {
         let query: String = query.chars().take(QUERY_CHARS_MAX).collect();
-        let mut phrases = Vec::new();
+        let (mut open, mut closed) = (Vec::new(), Vec::new());
         let mut parts = Vec::new();
         let mut pieces = Vec::new();
         for part in query.split_whitespace() {
-            let Some(phrase) = grams::phrase(part).filter(|_| phrases.len() < PARTS_MAX) else { continue };
-            phrases.push(phrase);
+            let Some(phrase) = grams::phrase(part).filter(|_| open.len() < PARTS_MAX) else { continue };
+            open.push(phrase.open());
+            closed.push(phrase.closed());
             parts.push(part.chars().map(fold).collect());
             pieces.extend(grams::runs(part.chars()).into_iter().map(|run| match run {
                 grams::Run::Word(word) => word.chars().collect(),
@@ -206,7 +222,9 @@ impl Query {
             }));
         }
         let whole = query.trim().chars().map(fold).collect();
-        (!phrases.is_empty()).then(|| Query { fts: phrases.join(" AND "), whole, parts, pieces })
+        let (open, closed) = (open.join(" AND "), closed.join(" AND "));
+        let closed = Some(closed).filter(|closed| *closed != open);
+        (!parts.is_empty()).then_some(Query { open, closed, whole, parts, pieces })
     }
 
     /// Where the query stands in a folded text, from left to right.
