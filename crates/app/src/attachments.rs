@@ -1,9 +1,16 @@
 //! Text files beside a message: read, counted, placed whole in the prompt or refused with the number by which they do not fit.
 
+use std::{
+    fs,
+    io::{self, Read},
+    path::Path,
+};
+
 use huacaya_store::{Attachment, Body, ChatId, Parameters};
 
 use crate::{
     App, blocking,
+    chosen::Purpose,
     error::{Code, Error, Result},
     exchange,
     prompt::{Settled, with_attachments},
@@ -21,7 +28,9 @@ const TEMPLATE_TOKENS: usize = 48;
 pub(crate) fn check(attachments: &[Attachment]) -> Result<()> {
     if attachments.len() > ATTACHMENTS_MAX {
         let detail = format!("{} files are attached, {ATTACHMENTS_MAX} at most are taken", attachments.len());
-        return Err(Error::new(Code::TextTooLong, detail).with("length", attachments.len()).with("most", ATTACHMENTS_MAX));
+        return Err(Error::new(Code::TextTooLong, detail)
+            .with("length", attachments.len())
+            .with("most", ATTACHMENTS_MAX));
     }
     attachments.iter().try_for_each(|file| within(&file.name, file.text.len()))
 }
@@ -35,11 +44,33 @@ fn within(name: &str, bytes: usize) -> Result<()> {
     Ok(())
 }
 
+/// The bytes of a plain file, if they are not too many: what is dropped may be a folder, a device or a disk image.
+fn read_bounded(path: &Path, name: &str) -> Result<Vec<u8>> {
+    let unreadable = |error: io::Error| Error::unreadable(path, &error);
+    let metadata = fs::metadata(path).map_err(unreadable)?;
+    if !metadata.is_file() {
+        return Err(unreadable(io::Error::new(io::ErrorKind::InvalidInput, "not a file")));
+    }
+    within(name, usize::try_from(metadata.len()).unwrap_or(usize::MAX))?;
+    let mut bytes = Vec::new();
+    fs::File::open(path)
+        .map_err(unreadable)?
+        .take(FILE_BYTES_MAX as u64 + 1)
+        .read_to_end(&mut bytes)
+        .map_err(unreadable)?;
+    within(name, bytes.len())?;
+    Ok(bytes)
+}
+
 /// What a text has in tokens where no tokenizer is at hand: about one for a Chinese character, one for four others.
 pub(crate) fn guess_tokens(text: &str) -> usize {
-    let (wide, narrow) = text.chars().fold((0, 0), |(wide, narrow), letter| {
-        if letter as u32 >= 0x2E80 { (wide + 1, narrow) } else { (wide, narrow + 1) }
-    });
+    let (wide, narrow) =
+        text.chars().fold(
+            (0, 0),
+            |(wide, narrow), letter| {
+                if letter as u32 >= 0x2E80 { (wide + 1, narrow) } else { (wide, narrow + 1) }
+            },
+        );
     wide + (narrow as usize).div_ceil(4)
 }
 
@@ -51,6 +82,22 @@ impl App {
         base64: String,
     ) -> Result<Attachment> {
         within(&name, base64.len() / 4 * 3)?;
+        self.attach(chat, name, move |name| transfer::decode(name, &base64)).await
+    }
+
+    /// A file that was dropped on the window: the page knows its id only.
+    pub(crate) async fn read_dropped(&self, chat: Option<ChatId>, chosen: u32) -> Result<Attachment> {
+        let path = self.chosen(chosen, Purpose::Read)?;
+        let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
+        self.attach(chat, name, move |name| read_bounded(&path, name)).await
+    }
+
+    async fn attach(
+        &self,
+        chat: Option<ChatId>,
+        name: String,
+        read: impl FnOnce(&str) -> Result<Vec<u8>> + Send + 'static,
+    ) -> Result<Attachment> {
         let chat = match chat {
             Some(chat) => Some(self.inner.store.chat(chat).await?),
             None => None,
@@ -58,7 +105,7 @@ impl App {
         let settled = self.settle(chat.as_ref(), None, &Parameters::default()).await?;
         let app = self.clone();
         blocking(move || {
-            let bytes = transfer::decode(&name, &base64)?;
+            let bytes = read(&name)?;
             let (text, encoding) = exchange::read_text(&name, &bytes)?;
             let mut file = Attachment { name, encoding: encoding.to_string(), text, tokens: 0 };
             file.tokens = app.count(&settled, &file.text).0 as u32;

@@ -5,7 +5,7 @@
 //! snake_case; arguments are an object; an optional argument may be left out; an unknown one is an error.
 
 use huacaya_store::{
-    Attachment, Chat, ChatId, ChatKind, Example, Folder, Found, FolderId, JobId, MessageId, ModelId, Parameters,
+    Attachment, Chat, ChatId, ChatKind, Example, Folder, FolderId, Found, JobId, MessageId, ModelId, Parameters,
     Persona, PersonaId,
 };
 use serde::{Serialize, de::DeserializeOwned};
@@ -146,6 +146,8 @@ commands! {
     /// Reads a text file: its encoding is found, its tokens counted with the chat's model.
     read_attachment(chat: Option<ChatId>, name: String, base64: String) -> Attachment
         = |app| app.read_attachment(chat, name, base64);
+    /// Reads a text file that was dropped on the window, as `read_attachment` does.
+    read_dropped(chat: Option<ChatId>, chosen: u32) -> Attachment = |app| app.read_dropped(chat, chosen);
     /// How the context would be used if this were sent now.
     context(chat: Option<ChatId>, text: String, attachments: Vec<Attachment>) -> ContextUse
         = |app| app.context(chat, text, attachments);

@@ -550,6 +550,8 @@ export const commands = (call: Call) => ({
   nextTokens: (args: { chat: ChatId; text: string; count: number }) => call("next_tokens", args) as Promise<Array<NextToken>>,
   /** Reads a text file: its encoding is found, its tokens counted with the chat's model. */
   readAttachment: (args: { chat?: ChatId | null; name: string; base64: string }) => call("read_attachment", args) as Promise<Attachment>,
+  /** Reads a text file that was dropped on the window, as `read_attachment` does. */
+  readDropped: (args: { chat?: ChatId | null; chosen: number }) => call("read_dropped", args) as Promise<Attachment>,
   /** How the context would be used if this were sent now. */
   context: (args: { chat?: ChatId | null; text: string; attachments: Array<Attachment> }) => call("context", args) as Promise<ContextUse>,
   /** The prompt as the model would see it, token by token. */

@@ -175,6 +175,14 @@ describe("files", () => {
     expect((await screen.findByRole("alert")).textContent).toContain("x.bin");
   });
 
+  it("that were dropped on the window are read by their id", async () => {
+    const { named } = show({}, { read_dropped: attachment });
+    view.dropped = [{ id: 7, name: "data.csv", bytes: 3 }];
+    await screen.findByText("data.csv");
+    expect(named("read_dropped")).toEqual([{ chat: 1, chosen: 7 }]);
+    expect(view.dropped).toEqual([]);
+  });
+
   it("come of a long paste, and a short one stays text", async () => {
     const { field, named } = show({}, { read_attachment: (args: { name: string }) => ({ ...attachment, name: args.name }) });
     const paste = (text: string) => {

@@ -1,6 +1,6 @@
 //! Files that were dropped, pasted or picked: read by the back end, which finds their encoding.
 
-import { api, type Attachment, type ChatId } from "$api";
+import { api, type Attachment, type ChatId, type Chosen } from "$api";
 
 /** As the back end's own bound: a larger file cannot fit any context, and is not worth encoding. */
 const FILE_BYTES_MAX = 16 * 1024 * 1024;
@@ -13,6 +13,11 @@ async function base64Of(file: Blob): Promise<string> {
     reader.readAsDataURL(file);
   });
   return url.slice(url.indexOf(",") + 1);
+}
+
+/** A file that was dropped on the window: the back end has it already. Rejects with a `Problem`. */
+export function readDropped(chat: ChatId | null, file: Chosen): Promise<Attachment> {
+  return api.readDropped({ chat, chosen: file.id });
 }
 
 /** Rejects with a `Problem`: too large, not text, … */

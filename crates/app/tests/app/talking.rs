@@ -232,6 +232,20 @@ async fn what_does_not_fit_is_refused_with_the_number_and_what_is_dropped_is_tol
     let file: Value = call(&app, "read_attachment", file).await;
     assert_eq!((file["text"].as_str(), file["encoding"].as_str()), (Some("我有三个"), Some("UTF-8")));
     assert!(file["tokens"].as_u64().unwrap() >= 4);
+    // A file that was dropped: the same by its id; a folder is no file.
+    let path = home.path().join("拖来的.txt");
+    let text = "我有三个苹果，他有两个梨，一共是五个水果。";
+    let gb18030 = [
+        0xce, 0xd2, 0xd3, 0xd0, 0xc8, 0xfd, 0xb8, 0xf6, 0xc6, 0xbb, 0xb9, 0xfb, 0xa3, 0xac, 0xcb, 0xfb, 0xd3, 0xd0,
+        0xc1, 0xbd, 0xb8, 0xf6, 0xc0, 0xe6, 0xa3, 0xac, 0xd2, 0xbb, 0xb9, 0xb2, 0xca, 0xc7, 0xce, 0xe5, 0xb8, 0xf6,
+        0xcb, 0xae, 0xb9, 0xfb, 0xa1, 0xa3,
+    ];
+    std::fs::write(&path, gb18030).unwrap();
+    let chosen = app.offer(&path, huacaya_app::Purpose::Read).unwrap();
+    let file: Value = call(&app, "read_dropped", json!({"chat": sent.chat, "chosen": chosen.id})).await;
+    assert_eq!((file["name"].as_str(), file["text"].as_str()), (Some("拖来的.txt"), Some(text)));
+    let folder = app.offer(&home.path(), huacaya_app::Purpose::Read).unwrap();
+    assert_eq!(refused(&app, "read_dropped", json!({"chosen": folder.id})).await, "file_unreadable");
     let mut rows = Vec::new();
     for turn in 0..8 {
         let text = format!("{turn}{}", "他".repeat(20));
