@@ -55,6 +55,10 @@ describe.each(["light", "dark"] as const)("by %s", (theme) => {
     expect(contrast(`on-${tone}-soft`, `${tone}-soft`, theme)).toBeGreaterThanOrEqual(4.5);
   });
 
+  it.each(["word", "text", "value", "name"])("the %s of code reads on its ground", (kind) => {
+    expect(contrast(`code-${kind}`, "sunken", theme)).toBeGreaterThanOrEqual(4.5);
+  });
+
   it("keeps the words of the accent button while the pointer is over it", () => {
     expect(contrast("on-accent", "accent-hover", theme)).toBeGreaterThanOrEqual(4.5);
   });
