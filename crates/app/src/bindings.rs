@@ -9,7 +9,12 @@ use std::{
 use huacaya_store::{Change, Problem};
 use ts_rs::{Config, TS, TypeVisitor};
 
-use crate::{chosen::{Chosen, Shown}, commands, error::Code, jobs::{Outcome, Task}};
+use crate::{
+    chosen::{Chosen, Shown},
+    commands,
+    error::Code,
+    jobs::{Outcome, Task},
+};
 
 /// One line of the table of commands.
 pub struct Declared {
@@ -60,7 +65,8 @@ impl TypeVisitor for Types {
 /// The whole of `ui/src/api/bindings.ts`. A test compares it with the file; `cargo xtask types` writes it.
 pub fn typescript() -> String {
     let config = Config::new().with_large_int("number");
-    let mut types = Types { config: Config::new().with_large_int("number"), declarations: BTreeMap::new(), seen: HashSet::new() };
+    let mut types =
+        Types { config: Config::new().with_large_int("number"), declarations: BTreeMap::new(), seen: HashSet::new() };
     types.add::<Change>();
     types.add::<Problem>();
     types.add::<Task>();

@@ -247,9 +247,9 @@ impl From<huacaya_store::Error> for Error {
         let detail = error.to_string();
         let full = error.is_full();
         match error {
-            Store::Io { path, source, .. } if !full => Error::new(Code::PlaceUnusable, detail)
-                .with("path", path.display())
-                .with("reason", source),
+            Store::Io { path, source, .. } if !full => {
+                Error::new(Code::PlaceUnusable, detail).with("path", path.display()).with("reason", source)
+            }
             Store::Io { path, .. } => Error::new(Code::DiskFull, detail).with("path", path.display()),
             Store::Sql { .. } if full => Error::new(Code::DiskFull, detail).with("path", "the data folder"),
             Store::Sql { source, .. } => Error::new(Code::DatabaseFailed, detail).with("reason", source),

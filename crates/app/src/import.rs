@@ -175,8 +175,7 @@ impl App {
     /// Checks a model file and puts it into the list.
     pub(crate) async fn register(&self, path: &Path, bundled: bool) -> Result<Model> {
         let place = path.to_path_buf();
-        let (description, file) =
-            blocking(move || Ok((check(&place)?, file_now(&place)?))).await?;
+        let (description, file) = blocking(move || Ok((check(&place)?, file_now(&place)?))).await?;
         for warning in &description.warnings {
             tracing::warn!(model = description.name, warning, "a model file is unusual");
         }

@@ -85,8 +85,8 @@ pub(crate) fn load(app: &App, id: ModelId, context: Option<u32>, anyway: bool, w
         runtime.block_on(app.inner.store.set_loaded(before.id, None))?;
     }
     tracing::info!(model = id.0, context = options.context, "loading a model");
-    let model = huacaya_engine::Model::load(&file.path, &options, watch)
-        .map_err(|error| Error::of_model(&row.name, error))?;
+    let model =
+        huacaya_engine::Model::load(&file.path, &options, watch).map_err(|error| Error::of_model(&row.name, error))?;
     if let Some(reason) = model.fell_back() {
         tracing::warn!(reason, "the model is not on the device in the settings");
     }

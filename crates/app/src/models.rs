@@ -137,10 +137,8 @@ impl App {
     async fn check_again(&self, row: &Model, path: PathBuf) -> Result<(Model, ModelFile)> {
         let (name, template) = (row.name.clone(), set_template(row).map(str::to_string));
         let set = template.is_some();
-        let (description, file) = blocking(move || {
-            Ok((import::describe(&path, &name, template.as_deref())?, file_now(&path)?))
-        })
-        .await?;
+        let (description, file) =
+            blocking(move || Ok((import::describe(&path, &name, template.as_deref())?, file_now(&path)?))).await?;
         self.inner.store.move_model(row.id, &file).await?;
         let change = move |row: &mut Model| {
             row.state = ModelState::Ready;
@@ -219,7 +217,8 @@ impl App {
             let file = file_name(std::path::Path::new(&model.path)).to_lowercase();
             file.strip_suffix(".gguf").map_or(file.clone(), str::to_string) == wanted || file == wanted
         };
-        let found = models.iter().find(|model| model.name.to_lowercase() == wanted).or(models.iter().find(|model| stem(model)));
+        let found =
+            models.iter().find(|model| model.name.to_lowercase() == wanted).or(models.iter().find(|model| stem(model)));
         let Some(model) = found else {
             let names: Vec<&str> = models.iter().map(|model| model.name.as_str()).collect();
             let detail = format!("there is no such file and no model of this name; the list has: {}", names.join(", "));
@@ -266,7 +265,8 @@ fn candidates(folder: &std::path::Path) -> Result<Vec<PathBuf>> {
 fn entries(folder: &std::path::Path) -> Result<Vec<PathBuf>> {
     let unreadable = |error: std::io::Error| Error::unreadable(folder, &error);
     let entries = fs::read_dir(folder).map_err(unreadable)?;
-    let mut paths = entries.map(|entry| entry.map(|entry| entry.path())).collect::<Result<Vec<_>, _>>().map_err(unreadable)?;
+    let mut paths =
+        entries.map(|entry| entry.map(|entry| entry.path())).collect::<Result<Vec<_>, _>>().map_err(unreadable)?;
     paths.sort();
     Ok(paths)
 }

@@ -4,7 +4,9 @@ use huacaya_engine::{
     Model,
     template::{self, Prompt, Turn},
 };
-use huacaya_store::{Attachment, Body, Chat, ChatKind, Example, Message, MessageId, ModelId, ModelKind, Parameters, Role};
+use huacaya_store::{
+    Attachment, Body, Chat, ChatKind, Example, Message, MessageId, ModelId, ModelKind, Parameters, Role,
+};
 
 use crate::{
     App,
@@ -36,7 +38,11 @@ pub(crate) struct Turns {
 /// What is to be continued.
 #[derive(Clone, Debug)]
 pub(crate) enum Asked {
-    Chat { turns: Turns, begin: String, begin_thought: String },
+    Chat {
+        turns: Turns,
+        begin: String,
+        begin_thought: String,
+    },
     /// Raw text.
     Page(String),
 }
@@ -52,7 +58,12 @@ pub(crate) struct Cut {
 
 impl App {
     /// The layers of a chat: program < model < person < persona < chat < `once`.
-    pub(crate) async fn settle(&self, chat: Option<&Chat>, model: Option<ModelId>, once: &Parameters) -> Result<Settled> {
+    pub(crate) async fn settle(
+        &self,
+        chat: Option<&Chat>,
+        model: Option<ModelId>,
+        once: &Parameters,
+    ) -> Result<Settled> {
         let model = match model.or(chat.and_then(|chat| chat.model)) {
             Some(model) => model,
             None => self.default_model().await?,
@@ -92,7 +103,8 @@ impl Settled {
     /// A base model cannot chat.
     pub(crate) fn check_kind(&self, kind: ChatKind) -> Result<()> {
         if kind == ChatKind::Chat && self.model_kind == ModelKind::Base {
-            let detail = format!("{} is a base model and has no template: use a page, or set a template", self.model_name);
+            let detail =
+                format!("{} is a base model and has no template: use a page, or set a template", self.model_name);
             return Err(Error::new(Code::ModelIsBase, detail).with("model", &self.model_name));
         }
         Ok(())

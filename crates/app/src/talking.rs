@@ -138,9 +138,8 @@ impl App {
         }
         let settled = self.settle_as_made(&chat, &row).await?;
         settled.check_kind(chat.kind)?;
-        let before = row.stats.clone().zip(row.body.as_ref()).map(|(stats, body)| {
-            (stats, body.thought_tokens, body.thought_ms)
-        });
+        let before =
+            row.stats.clone().zip(row.body.as_ref()).map(|(stats, body)| (stats, body.thought_tokens, body.thought_ms));
         let path = self.path(row.parent).await?;
         let asked = match chat.kind {
             ChatKind::Page => {
@@ -153,7 +152,11 @@ impl App {
             }
             ChatKind::Chat => {
                 let body = self.inner.store.resume_answer(message).await?;
-                Asked::Chat { turns: Turns::new(&settled.examples, &path), begin: body.text, begin_thought: body.thought }
+                Asked::Chat {
+                    turns: Turns::new(&settled.examples, &path),
+                    begin: body.text,
+                    begin_thought: body.thought,
+                }
             }
         };
         let mut settled = settled;

@@ -30,8 +30,7 @@ impl App {
 
     pub(crate) async fn import_chats(&self, name: String, base64: String) -> Result<Imported> {
         let bytes = decode(&name, &base64)?;
-        let Sound { chats, skipped } =
-            blocking(move || exchange::read_chats(&name, &bytes, now_ms())).await?;
+        let Sound { chats, skipped } = blocking(move || exchange::read_chats(&name, &bytes, now_ms())).await?;
         let messages = chats.iter().map(|chat| chat.messages.len() as u32).sum();
         let added = self.inner.store.add_chats(chats).await?;
         Ok(Imported { chats: added.len() as u32, messages, skipped })

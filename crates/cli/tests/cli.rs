@@ -19,8 +19,7 @@ fn cli(arguments: &[&str], input: &str) -> Output {
 }
 
 fn run(command: &mut Command, input: &str) -> Output {
-    let mut child =
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     // A command that fails early reads nothing.
     let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
     child.wait_with_output().unwrap()
@@ -88,7 +87,8 @@ fn template_prints_the_prompt_that_the_model_gets() {
     // As the family's own scripts write a first turn.
     assert!(text.ends_with("[INST] <<SYS>>\nS\n<</SYS>>\n\n你好 [/INST]"), "{text:?}");
     assert_eq!(parsed["ids"][0], 1);
-    let (status, error) = failed(&["template", "--model", demo().to_str().unwrap()], r#"[{"role":"judge","content":""}]"#);
+    let (status, error) =
+        failed(&["template", "--model", demo().to_str().unwrap()], r#"[{"role":"judge","content":""}]"#);
     assert!(status == 1 && error.contains("judge") && error.contains("help:"), "{error}");
 }
 
@@ -133,12 +133,10 @@ fn failures_say_what_on_what_and_what_to_do() {
     let missing = ["generate", "--model", broken.to_str().unwrap(), "--prompt", "@/no/such file"];
     let (status, error) = failed(&missing, "");
     assert!(status == 1 && error.contains("/no/such file"), "{error}");
-    let hot = ["generate", "--model", demo().to_str().unwrap(), "--prompt", "x", "--temperature", "-3"]
-        .map(str::to_string)
-        .to_vec();
-    let hot: Vec<&str> = hot.iter().map(String::as_str).collect();
+    let demo = demo();
+    let hot = ["generate", "--model", demo.to_str().unwrap(), "--prompt", "x", "--temperature=-3"];
     let (status, error) = failed(&hot, "");
-    assert!(status != 0 && error.contains("temperature"), "{error}");
+    assert!(status == 1 && error.contains("temperature is -3"), "{error}");
     let (status, _) = failed(&["generate"], "");
     assert_eq!(status, 2, "wrong usage");
 }
@@ -161,5 +159,5 @@ fn ctrl_c_stops_cleanly_with_what_was_said() {
     let output = child.wait_with_output().unwrap();
     // It may have come to its end first.
     assert!(matches!(output.status.code(), Some(0 | 130)), "{:?}", output.status);
-    assert!(String::from_utf8(output.stdout).unwrap().ends_with('\n'));
+    assert!(output.stdout.ends_with(b"\n"));
 }
