@@ -29,7 +29,7 @@ pub(crate) struct Batch {
 pub(crate) type Logits = Vec<Vec<f32>>;
 
 /// Answers "stop now?", often.
-pub(crate) type Stop<'a> = &'a dyn Fn() -> bool;
+pub(crate) type Stop<'a> = &'a (dyn Fn() -> bool + Sync);
 
 pub(crate) trait Backend: Send {
     /// A new, empty sequence.

@@ -10,5 +10,5 @@ mod ops;
 pub(crate) use backend::{CandleBackend, READ_CHUNK};
 pub use decoder::Decoder;
 pub use linear::{Linear, Weight};
-pub(crate) use load::{block_type, load};
+pub(crate) use load::{block_type, keeps_blocks, load};
 pub use ops::{Fused, Ops, Plain};

@@ -17,7 +17,7 @@ const HEADS_MAX: usize = 1 << 10;
 const HEAD_SIZE_MAX: usize = 1 << 10;
 const VOCABULARY_MAX: usize = 1 << 21;
 /// Positions are kept as `u32` and turned into `f32` angles.
-const CONTEXT_MAX: usize = 1 << 24;
+pub(crate) const CONTEXT_MAX: usize = 1 << 24;
 
 /// A family that the decoder knows. Mistral is `Llama` with other numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

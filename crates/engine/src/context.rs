@@ -80,7 +80,7 @@ mod tests {
 
     fn chat(texts: &[&str]) -> Chat {
         let turn = |(i, text): (usize, &&str)| Turn {
-            role: if i % 2 == 0 { Role::User } else { Role::Assistant },
+            role: if i.is_multiple_of(2) { Role::User } else { Role::Assistant },
             text: text.to_string(),
             thought: String::new(),
         };

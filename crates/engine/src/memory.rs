@@ -3,7 +3,7 @@
 use huacaya_kernels::Format;
 
 use crate::Result;
-use crate::candle::{READ_CHUNK, block_type};
+use crate::candle::{READ_CHUNK, block_type, keeps_blocks};
 use crate::config::Config;
 use crate::source::Source;
 
@@ -27,10 +27,11 @@ pub struct Memory {
 impl Memory {
     pub(crate) fn of(source: &Source, config: &Config, context: usize, on_cpu: bool) -> Result<Memory> {
         let mut weights = 0;
+        let blocks = keeps_blocks(config, on_cpu);
         for (name, shape) in config.parameters() {
             let format = source.view(&name, &shape)?.format;
             let multiplied = name != "token_embd.weight" || config.tied;
-            weights += held(format, &shape, multiplied, on_cpu);
+            weights += held(format, &shape, multiplied, blocks, on_cpu);
         }
         Ok(Memory { weights, kv_per_token: 0, scratch: 0, context, config: config.clone() }.at(context))
     }
@@ -59,12 +60,12 @@ impl Memory {
 }
 
 /// Bytes that a tensor takes for computing.
-fn held(format: Format, shape: &[usize], multiplied: bool, on_cpu: bool) -> u64 {
+fn held(format: Format, shape: &[usize], multiplied: bool, blocks: bool, on_cpu: bool) -> u64 {
     let values: u64 = shape.iter().map(|&n| n as u64).product();
     if shape.len() < 2 {
         return values * 4;
     }
-    match block_type(format) {
+    match block_type(format).filter(|_| blocks) {
         None if on_cpu => values * 4,
         None => values * 2,
         Some(_) => {
@@ -103,4 +104,42 @@ fn repacked_bytes_per_value(format: Format) -> f64 {
         0.0
     };
     bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SHAPE: [usize; 2] = [1024, 4096];
+    const VALUES: u64 = 1024 * 4096;
+
+    #[test]
+    fn weights_are_counted_as_they_are_held() {
+        let held = |format, multiplied, on_cpu| held(format, &SHAPE, multiplied, true, on_cpu);
+        // Formats that candle cannot multiply by are unpacked: f32 on the processor, f16 on a graphics card.
+        for format in [Format::F32, Format::F16, Format::BF16, Format::IQ4_XS, Format::MXFP4] {
+            assert_eq!((held(format, true, true), held(format, true, false)), (VALUES * 4, VALUES * 2));
+        }
+        // Blocks stay blocks: 144 bytes for 256 values, and a repacked copy only where they are multiplied.
+        assert_eq!(held(Format::Q4_K, false, true), VALUES / 256 * 144);
+        assert_eq!(held(Format::Q4_K, true, false), VALUES / 256 * 144);
+        assert!(held(Format::Q4_K, true, true) >= VALUES / 256 * 144);
+        assert_eq!(super::held(Format::Q8_0, &[4096], false, true, true), 4096 * 4);
+        assert_eq!(super::held(Format::Q8_0, &SHAPE, true, false, true), VALUES * 4);
+    }
+
+    /// The published f16 figure of the 1.3B, 64 KiB a token, twice, as keys and values are kept in f32.
+    #[test]
+    fn keys_and_values_are_counted_as_published() {
+        let text = r#"{"architectures": ["LlamaForCausalLM"], "hidden_size": 4096, "num_hidden_layers": 4,
+            "num_attention_heads": 32, "intermediate_size": 11008, "vocab_size": 55296,
+            "max_position_embeddings": 4096, "rms_norm_eps": 1e-5}"#;
+        let config = Config::from_json(&serde_json::from_str(text).unwrap()).unwrap();
+        assert_eq!(config.parameter_count(), 1_262_522_368);
+        let memory = Memory { weights: 5, kv_per_token: 0, scratch: 0, context: 0, config }.at(4096);
+        assert_eq!((memory.kv_per_token, memory.kv()), (128 << 10, 512 << 20));
+        assert_eq!(memory.total(), 5 + memory.kv() + memory.scratch);
+        // Attention's table for 64 rows: 32 heads * 4096 positions * 4 bytes, three of them at a time.
+        assert!(memory.scratch > 3 * (32 << 20) && memory.scratch < 256 << 20, "{}", memory.scratch);
+    }
 }

@@ -10,8 +10,8 @@ use huacaya_progress::Watch;
 use huacaya_weights::Checkpoint;
 
 use crate::backend::Backend;
-use crate::candle::{CandleBackend, Decoder, Fused, load};
-use crate::config::{Config, unusable};
+use crate::candle::{CandleBackend, Decoder, Fused, keeps_blocks, load};
+use crate::config::{CONTEXT_MAX, Config, unusable};
 use crate::device::open_or_cpu;
 use crate::rope::Scaling;
 use crate::source::Source;
@@ -62,6 +62,9 @@ impl LoadOptions {
     /// The model's shape with the rope that the wanted context asks for, and the context.
     fn apply(&self, config: &Config) -> Result<(Config, usize)> {
         let context = self.context.unwrap_or(config.context).max(CONTEXT_MIN);
+        if context > CONTEXT_MAX {
+            return unusable(format!("a context of {context} tokens was asked for; {CONTEXT_MAX} is the most"));
+        }
         let mut config = config.clone();
         let linear = match config.rope.scaling {
             Scaling::Plain => Some(1.0),
@@ -108,6 +111,9 @@ pub struct Description {
     pub warnings: Vec<String>,
 }
 
+/// Told the id of a model that goes.
+type Tell = Box<dyn Fn(u64) + Send>;
+
 /// Weights, tokenizer and template, ready to answer.
 pub struct Model {
     id: u64,
@@ -121,7 +127,7 @@ pub struct Model {
     device: String,
     fell_back: Option<String>,
     /// Who keeps sessions of this model and is to be told when it goes.
-    mourners: Mutex<BTreeMap<u64, Box<dyn Fn(u64) + Send>>>,
+    mourners: Mutex<BTreeMap<u64, Tell>>,
 }
 
 impl Model {
@@ -132,8 +138,10 @@ impl Model {
         let (tokenizer, template) = text_side(&source, options.template.as_deref())?;
         let description = description(&source, &tokenizer, &template);
         let opened = open_or_cpu(options.device.as_deref());
-        let memory = Memory::of(&source, &config, context, opened.device.is_cpu())?;
-        let decoder = Arc::new(load(&source, &config, &opened.device, Arc::new(Fused), watch)?);
+        let on_cpu = opened.device.is_cpu();
+        let memory = Memory::of(&source, &config, context, on_cpu)?;
+        let blocks = keeps_blocks(&config, on_cpu);
+        let decoder = Arc::new(load(&source, &config, &opened.device, blocks, Arc::new(Fused), watch)?);
         static NEXT: AtomicU64 = AtomicU64::new(0);
         Ok(Model {
             id: NEXT.fetch_add(1, Ordering::Relaxed),

@@ -104,8 +104,8 @@ impl Worker {
                 Ok(Next::Done) | Err(Error::Stopped) => answer.end(sessions, true),
                 Err(error) => {
                     tracing::error!(%error, "an answer failed");
-                    outlet.push(Err(error));
                     answer.end(sessions, false);
+                    outlet.push(Err(error));
                 }
             }
             return true;

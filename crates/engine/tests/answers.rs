@@ -1,5 +1,7 @@
 //! The engine as its callers see it: answers, their reuse of earlier work, their ends, and their failures.
 
+#![allow(clippy::unwrap_used)] // a test's helper may panic
+
 #[path = "common/tiny.rs"]
 mod tiny;
 
@@ -324,7 +326,7 @@ fn a_chat_that_is_too_long_loses_its_oldest_turns() {
     let fixture = fixture(Format::F32);
     let model = load(&fixture, &chatting());
     let turn = |i: usize| Turn {
-        role: if i % 2 == 0 { Role::User } else { Role::Assistant },
+        role: if i.is_multiple_of(2) { Role::User } else { Role::Assistant },
         text: format!("turn {i} {}", "ab".repeat(15)),
         thought: String::new(),
     };

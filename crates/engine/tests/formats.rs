@@ -1,6 +1,8 @@
 //! GGUF files: neighbouring pairs turn, every block format loads and agrees with its own values in f32, and what cannot be
 //! computed is refused.
 
+#![allow(clippy::unwrap_used)] // a test's helper may panic
+
 use std::collections::HashMap;
 use std::fs;
 use std::path::Path;

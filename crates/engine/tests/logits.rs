@@ -1,5 +1,7 @@
 //! The decoder against other implementations: transformers (tests/golden/logits.py) and candle-transformers.
 
+#![allow(clippy::unwrap_used)] // a test's helper may panic
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

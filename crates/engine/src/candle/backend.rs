@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use candle_core::Tensor;
+use candle_core::utils::with_threadpool;
 
 use super::cache::{Angles, Cache};
 use super::decoder::Decoder;
@@ -108,7 +109,11 @@ impl Backend for CandleBackend {
 
     fn step(&mut self, batch: &Batch, stop: Stop) -> Result<Logits> {
         let angles = batch.runs.iter().map(|run| self.prepare(run)).collect::<Result<Vec<_>>>()?;
-        let logits = self.forward(&batch.runs, &angles, stop)?;
+        let logits = match self.decoder.device().is_cpu() {
+            // Inside the pool that candle's operations spread over: outside, each of them would hand its work over and wait.
+            true => with_threadpool(|| self.forward(&batch.runs, &angles, stop))?,
+            false => self.forward(&batch.runs, &angles, stop)?,
+        };
         for run in &batch.runs {
             if let Some(cache) = self.caches.get_mut(&run.sequence) {
                 cache.length += run.tokens.len();
@@ -137,6 +142,7 @@ impl Backend for CandleBackend {
 #[cfg(test)]
 mod tests {
     use std::path::{Path, PathBuf};
+    use std::sync::atomic::{AtomicUsize, Ordering};
 
     use candle_core::Device;
     use huacaya_progress::unwatched;
@@ -229,8 +235,8 @@ mod tests {
         let mut backend = CandleBackend::new(decoder.clone(), 512);
         let id = backend.create().unwrap();
         append(&mut backend, id, 0, &tokens[..10], 0);
-        let layers = std::cell::Cell::new(0);
-        let stop = || layers.replace(layers.get() + 1) == 1;
+        let layers = AtomicUsize::new(0);
+        let stop = || layers.fetch_add(1, Ordering::Relaxed) == 1;
         let stopped = backend.step(&Batch { runs: vec![run(id, 10, &tokens[20..], 0)] }, &stop);
         assert!(matches!(stopped, Err(Error::Stopped)));
         let rest = append(&mut backend, id, 10, &tokens[10..], 0);
@@ -256,7 +262,7 @@ mod tests {
         let source = Source::open(&golden("dynamic")).unwrap();
         let config = Config { layers: 1, ..source.config.clone() };
         assert!(matches!(config.rope.scaling, Scaling::NtkAdaptive { original: 32, .. }));
-        let one = load(&source, &config, &Device::Cpu, Arc::new(Fused), &mut unwatched()).unwrap();
+        let one = load(&source, &config, &Device::Cpu, true, Arc::new(Fused), &mut unwatched()).unwrap();
         let one = Arc::new(one);
         let tokens = tokens(120);
         let mut backend = CandleBackend::new(one.clone(), 512);

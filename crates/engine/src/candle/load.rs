@@ -21,6 +21,10 @@ use crate::{Error, Result};
 
 /// Values unpacked between two looks at the watch: some milliseconds of work.
 const VALUES_AT_A_TIME: usize = 1 << 22;
+/// Weights that take less than this in f32 are unpacked for the processor. candle's kernels for blocks hand every product
+/// to all their threads and spin until the last is done: beside another busy program that takes a hundred times as long as
+/// the work itself (1.7 tokens/s instead of hundreds), and a small model has no use for threads.
+const UNPACKED_BYTES_MAX: u64 = 128 << 20;
 /// The strictest alignment of candle's block types.
 const BLOCK_ALIGNMENT: usize = 4;
 
@@ -41,20 +45,26 @@ pub(crate) fn block_type(format: Format) -> Option<GgmlDType> {
     })
 }
 
+/// Whether a model is computed with in the blocks that it is stored in.
+pub(crate) fn keeps_blocks(config: &Config, on_cpu: bool) -> bool {
+    !on_cpu || config.parameter_count() * 4 > UNPACKED_BYTES_MAX
+}
+
 impl Decoder {
     /// The decoder of a GGUF file or a Hugging Face folder, in the processor's memory, without its text side. What is
     /// stored in blocks stays so: no gradient flows through blocks.
     pub fn open(path: &Path, ops: Arc<dyn Ops>, watch: Watch<'_>) -> Result<Decoder> {
         let source = Source::open(path)?;
-        load(&source, &source.config, &Device::Cpu, ops, watch)
+        load(&source, &source.config, &Device::Cpu, true, ops, watch)
     }
 }
 
-/// Reads every tensor of the model. The watch counts bytes of the file.
+/// Reads every tensor of the model, unpacked where `blocks` are not to be kept. The watch counts bytes of the file.
 pub(crate) fn load(
     source: &Source,
     config: &Config,
     device: &Device,
+    blocks: bool,
     ops: Arc<dyn Ops>,
     watch: Watch<'_>,
 ) -> Result<Decoder> {
@@ -74,7 +84,7 @@ pub(crate) fn load(
             ControlFlow::Continue(()) => Ok(()),
             ControlFlow::Break(()) => Err(Error::Stopped),
         };
-        tensors.insert(name.clone(), weight(&view, shape, device, &mut report)?);
+        tensors.insert(name.clone(), weight(&view, shape, device, blocks, &mut report)?);
         report(view.bytes.len() as u64)?;
         done += view.bytes.len() as u64;
     }
@@ -84,10 +94,16 @@ pub(crate) fn load(
 }
 
 /// `report` is told how many of the tensor's bytes are done.
-fn weight(view: &View, shape: &[usize], device: &Device, report: &mut dyn FnMut(u64) -> Result<()>) -> Result<Weight> {
+fn weight(
+    view: &View,
+    shape: &[usize],
+    device: &Device,
+    blocks: bool,
+    report: &mut dyn FnMut(u64) -> Result<()>,
+) -> Result<Weight> {
     let aligned = view.bytes.as_ptr().addr().is_multiple_of(BLOCK_ALIGNMENT);
     match block_type(view.format) {
-        Some(kind) if shape.len() == 2 && aligned => {
+        Some(kind) if blocks && shape.len() == 2 && aligned => {
             let storage = QStorage::from_data(view.bytes.into(), device, kind)?;
             Ok(Weight::Quantized(Arc::new(QTensor::new(storage, shape)?)))
         }
