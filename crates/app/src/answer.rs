@@ -89,15 +89,21 @@ impl Answers {
     }
 }
 
-/// Takes an answer off the list however its writing ends.
+/// Takes an answer off the list however its writing ends. Not the next writing of the same answer: it may be continued
+/// as soon as its row says that it is over.
 struct Listed {
     app: App,
     message: MessageId,
+    wishes: watch::Receiver<Wish>,
 }
 
 impl Drop for Listed {
     fn drop(&mut self) {
-        self.app.inner.answers.lock().remove(&self.message);
+        let mut list = self.app.inner.answers.lock();
+        let ours = |writing: &mut Writing| writing.wish.subscribe().same_channel(&self.wishes);
+        if list.get_mut(&self.message).is_some_and(ours) {
+            list.remove(&self.message);
+        }
     }
 }
 
@@ -124,11 +130,12 @@ impl App {
         if self.inner.closing() {
             self.inner.answers.close();
         }
-        let listed = Listed { app: self.clone(), message };
+        let listed = Listed { app: self.clone(), message, wishes: wishes.clone() };
         self.inner.runtime.spawn(async move {
             let app = &listed.app;
             let ending = app.write(message, plan, wishes).await;
-            tracing::info!(message = message.0, state = ?ending.state, "an answer ended");
+            let code = ending.error.as_ref().map(|error| error.code.as_str());
+            tracing::info!(message = message.0, state = ?ending.state, code, "an answer ended");
             if let Err(error) = app.inner.store.finish_answer(message, ending).await {
                 tracing::error!(%error, message = message.0, "the end of an answer was not saved");
             }

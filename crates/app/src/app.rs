@@ -67,6 +67,13 @@ impl App {
         app.look_after_models().await?;
         app.tidy_jobs(left).await?;
         app.preload().await?;
+        let scanning = app.clone();
+        app.inner.runtime.spawn(async move {
+            match scanning.scan_models().await {
+                Ok(scan) => tracing::info!(added = scan.added, refused = scan.problems.len(), "the models folder"),
+                Err(error) => tracing::warn!(%error, "the models folder could not be looked through"),
+            }
+        });
         Ok(app)
     }
 

@@ -189,6 +189,20 @@ impl App {
     }
 }
 
+impl App {
+    /// A model that is in memory now makes earlier loads of it old news, the failed ones too.
+    async fn forget_loads(&self, loaded: ModelId, last: JobId) -> Result<()> {
+        for job in self.inner.store.snapshot().await?.jobs {
+            let over = !matches!(job.state, JobState::Waiting | JobState::Running);
+            let task = serde_json::from_value::<Task>(job.task);
+            if over && job.id != last && matches!(task, Ok(Task::Load { model, .. }) if model == loaded) {
+                self.inner.store.dismiss_job(job.id).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
 /// One job from its first moment to its last update.
 fn work(app: &App, runtime: &Handle, id: JobId, task: &Task, wishes: watch::Receiver<Wish>) -> Result<Outcome> {
     let store = &app.inner.store;
@@ -224,7 +238,11 @@ fn work(app: &App, runtime: &Handle, id: JobId, task: &Task, wishes: watch::Rece
         Err(error) if error.code == Code::Stopped => job.state = JobState::Stopped,
         Err(error) => fail(job, error),
     }));
-    if let Err(error) = saved {
+    let tidied = match (&outcome, task) {
+        (Ok(_), Task::Load { model, .. }) => runtime.block_on(app.forget_loads(*model, id)),
+        _ => Ok(()),
+    };
+    if let Err(error) = saved.map_err(Error::from).and(tidied) {
         tracing::error!(%error, job = id.0, "the end of a job was not saved");
     }
     outcome

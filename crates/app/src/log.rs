@@ -107,3 +107,24 @@ impl<'a> MakeWriter<'a> for LogFile {
         Held(self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_log_stays_within_two_files_and_its_tail_begins_with_a_whole_line() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = LogFile::open(path(folder.path())).unwrap();
+        let line = format!("{}\n", "x".repeat(999));
+        for _ in 0..3 * FILE_BYTES_MAX / 1000 {
+            log.make_writer().write_all(line.as_bytes()).unwrap();
+        }
+        let sizes: Vec<u64> =
+            fs::read_dir(folder.path()).unwrap().map(|file| file.unwrap().metadata().unwrap().len()).collect();
+        assert_eq!(sizes.len(), 2);
+        assert!(sizes.iter().all(|bytes| *bytes <= FILE_BYTES_MAX + 1000), "{sizes:?}");
+        let tail = tail(folder.path());
+        assert!(tail.len() <= TAIL_BYTES as usize && tail.starts_with(&line), "{}", tail.len());
+    }
+}

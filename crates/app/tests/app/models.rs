@@ -86,6 +86,32 @@ async fn a_model_is_copied_hashed_and_used_and_its_row_survives_removal() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_put_into_the_models_folder_is_in_the_list_after_a_start() {
+    let home = Home::new();
+    let app = home.start().await;
+    app.shut_down().await;
+    drop(app);
+    tiny::write(&home.path().join("models/放进来的.gguf"));
+    let app = home.start().await;
+    let mut mirror = Mirror::new(&app).await;
+    mirror.until(|mirror| mirror.models.values().any(|row| row.path.ends_with("放进来的.gguf"))).await;
+    app.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_load_that_succeeds_takes_the_failed_one_off_the_list() {
+    let home = Home::new();
+    let (app, model) = home.start_with_tiny().await;
+    let job = call(&app, "load_model", json!({"model": model, "context": 1_000_000_000, "anyway": false})).await;
+    assert_eq!(ended(&app, job).await.state, JobState::Failed);
+    let mut mirror = Mirror::new(&app).await;
+    assert!(mirror.jobs.contains_key(&job.0));
+    let _: JobId = call(&app, "load_model", json!({"model": model, "anyway": false})).await;
+    mirror.until(|mirror| !mirror.jobs.contains_key(&job.0)).await;
+    app.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_file_that_vanished_or_changed_is_seen_and_can_be_located() {
     let home = Home::new();
     let (app, model) = home.start_with_tiny().await;
