@@ -44,7 +44,7 @@ fn guess(bytes: &[u8]) -> Option<&'static Encoding> {
         return Some(UTF_8);
     }
     let looked_at = &bytes[..bytes.len().min(LOOKED_AT)];
-    if let Some(encoding) = wide(looked_at).filter(|_| bytes.len() % 2 == 0) {
+    if let Some(encoding) = wide(looked_at).filter(|_| bytes.len().is_multiple_of(2)) {
         return Some(encoding);
     }
     if has_zeros {
