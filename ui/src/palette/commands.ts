@@ -34,6 +34,7 @@ export function commands(): Command[] {
     { id: "new-page", label: m.palette.newPage, run: () => void newPage() },
   ];
   if (chat) list.push(...chatCommands(chat));
+  else if (view.room === "chats") list.push(inspect(), panel());
   list.push(
     { id: "models", label: m.palette.openModels, run: () => (view.room = "models") },
     { id: "add-model", label: m.palette.addModel, run: () => void choose("model_file") },
@@ -57,16 +58,19 @@ export function commands(): Command[] {
   return list;
 }
 
+const inspect = (): Command => ({ id: "inspect", label: m.palette.inspect, run: () => (view.over = "inspector") });
+const panel = (): Command => ({ id: "panel", label: m.palette.togglePanel, run: togglePanel });
+
 function chatCommands(chat: Chat): Command[] {
   const list: Command[] = [];
   if (chat.kind === "chat") {
     list.push(
-      { id: "inspect", label: m.palette.inspect, run: () => (view.over = "inspector") },
+      inspect(),
       { id: "find", label: m.palette.find, keys: "mod+F", run: () => (view.finding = true) },
     );
   }
   list.push(
-    { id: "panel", label: m.palette.togglePanel, run: togglePanel },
+    panel(),
     {
       id: "pin",
       label: chat.pinned ? m.palette.unpin : m.palette.pin,
