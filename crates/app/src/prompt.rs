@@ -14,6 +14,9 @@ use crate::{
     parameters::{self, SYSTEM_PROMPT},
 };
 
+/// Longer than nearly every token of any vocabulary: so many bytes of text have at least one token.
+const TOKEN_BYTES_MAX: usize = 64;
+
 /// What holds for a chat once all layers are settled.
 #[derive(Clone, Debug)]
 pub(crate) struct Settled {
@@ -120,16 +123,17 @@ impl Settled {
         let reserve = self.reserve(model.context());
         match asked {
             Asked::Chat { turns, begin, begin_thought } => {
-                let chat = self.chat(turns, begin, begin_thought);
+                let skipped = turns.surely_too_old(model.context());
+                let chat = self.chat(&turns.turns[skipped..], begin, begin_thought);
                 let fitted = huacaya_engine::fit(model, &chat, reserve)
                     .map_err(|error| Error::of_model(&self.model_name, error))?;
                 // Where only examples were left out, the model still sees every message.
-                let first = turns.first_message(fitted.first);
+                let first = turns.first_message(skipped + fitted.first);
                 let memory_starts_at = first.filter(|first| Some(*first) != turns.first_message(0));
                 Ok(Cut {
                     negative: self.negative(&fitted.prompt),
                     tokens: fitted.tokens as u32,
-                    turns_dropped: fitted.dropped_turns as u32,
+                    turns_dropped: (questions(&turns.turns[..skipped]) + fitted.dropped_turns) as u32,
                     memory_starts_at,
                     prompt: fitted.prompt,
                 })
@@ -138,10 +142,10 @@ impl Settled {
         }
     }
 
-    fn chat(&self, turns: &Turns, begin: &str, begin_thought: &str) -> template::Chat {
+    fn chat(&self, turns: &[Turn], begin: &str, begin_thought: &str) -> template::Chat {
         template::Chat {
             system: self.system.clone(),
-            turns: turns.turns.clone(),
+            turns: turns.to_vec(),
             begin: begin.to_string(),
             begin_thought: begin_thought.to_string(),
             thinking: self.parameters.thinking,
@@ -200,10 +204,28 @@ impl Turns {
         }
     }
 
+    /// How many of the oldest turns have no chance of fitting, so that a very long chat need not be tokenized whole.
+    fn surely_too_old(&self, context: usize) -> usize {
+        let mut room = context.saturating_mul(TOKEN_BYTES_MAX);
+        let kept = self.turns.iter().rev().take_while(|turn| {
+            let fits = room > 0;
+            room = room.saturating_sub(turn.text.len());
+            fits
+        });
+        let first = self.turns.len() - kept.count();
+        // Whole turns: what is kept begins with the person's words.
+        let question = self.turns[..first].iter().rposition(|turn| turn.role == template::Role::User);
+        if first == 0 { 0 } else { question.unwrap_or(0) }
+    }
+
     /// The first message at or after this turn.
     fn first_message(&self, turn: usize) -> Option<MessageId> {
         self.from.iter().skip(turn).flatten().next().copied()
     }
+}
+
+fn questions(turns: &[Turn]) -> usize {
+    turns.iter().filter(|turn| turn.role == template::Role::User).count()
 }
 
 /// The person's words with the attached files before them, each under its name and between fences.

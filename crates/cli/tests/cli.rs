@@ -1,5 +1,7 @@
 //! The command line as a person or a script uses it, on the model that comes with the program.
 
+#![allow(clippy::unwrap_used)] // a test's helper may panic
+
 use std::{
     fs,
     io::Write,

@@ -1,5 +1,7 @@
 //! The use cases as a face sees them: commands by name, and the stream of changes.
 
+#![allow(clippy::unwrap_used)] // a test's helper may panic
+
 mod bindings;
 mod chats;
 mod home;
@@ -7,4 +9,6 @@ mod models;
 mod pages;
 mod recovery;
 mod talking;
+// Other tests make models of other sizes with it.
+#[allow(dead_code)]
 mod tiny;

@@ -9,7 +9,10 @@ use huacaya_app::{
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::home::{Home, Mirror, PATIENCE, call, refused};
+use crate::{
+    home::{Home, Mirror, PATIENCE, call, import, refused},
+    tiny,
+};
 
 #[derive(Deserialize)]
 struct Sent {
@@ -262,6 +265,74 @@ async fn what_does_not_fit_is_refused_with_the_number_and_what_is_dropped_is_tol
     assert_eq!((part("total"), part("reserve"), part("over")), (256, 20, 0));
     assert!(part("system") + part("history") + part("draft") + part("reserve") <= 256, "{used}");
     assert!(used["exact"].as_bool().unwrap() && used["memory_starts_at"].is_i64(), "{used}");
+    app.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn thoughts_are_a_field_of_their_own_and_can_be_switched_off() {
+    const TEMPLATE: &str = "{% for message in messages %}{{ message.role }}: {{ message.content }}\n{% endfor %}assistant: \
+        {% if enable_thinking is not defined or enable_thinking %}<think>{% endif %}";
+    let home = Home::new();
+    let app = home.start().await;
+    let file = home.outside().join("thinker.gguf");
+    tiny::write_with_template(&file, TEMPLATE);
+    let model = import(&app, &file, false).await;
+    call::<()>(&app, "set_setting", json!({"key": "model", "value": model})).await;
+    short(&app, 12).await;
+    let mut mirror = Mirror::new(&app).await;
+    let row = &mirror.models[&model.0];
+    assert!(row.thinks);
+    assert_eq!(row.template_source, "file");
+    let sent = send(&app, Value::Null, "想一想").await;
+    let body = mirror.answer(sent.answer).await.body.unwrap();
+    assert!(body.text.is_empty() && !body.thought.is_empty(), "{body:?}");
+    assert_eq!(body.thought_tokens, 12);
+    let streamed: String =
+        mirror.pieces.iter().filter(|(_, thought, _)| *thought).map(|(.., piece)| piece.as_str()).collect();
+    assert!(body.thought.ends_with(&streamed), "{streamed:?} {:?}", body.thought);
+    let once = json!({"message": sent.answer, "begin": "", "parameters": {"thinking": false}});
+    let plain: MessageId = call(&app, "regenerate", once).await;
+    let body = mirror.answer(plain).await.body.unwrap();
+    assert!(body.thought.is_empty() && !body.text.is_empty(), "{body:?}");
+    app.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_chat_of_5000_messages_is_opened_measured_and_answered_without_a_wait() {
+    const MESSAGES: usize = 5_000;
+    let home = Home::new();
+    let (app, _) = home.start_with_tiny().await;
+    short(&app, 4).await;
+    let node = |place: usize| {
+        let role = if place.is_multiple_of(2) { "user" } else { "assistant" };
+        let text = "这是一个很长的对话，说了很多的话。".repeat(6);
+        let parent = place.checked_sub(1).map(|parent| parent.to_string());
+        let message = json!({"author": {"role": role}, "content": {"content_type": "text", "parts": [text]}});
+        (place.to_string(), json!({"id": place.to_string(), "parent": parent, "message": message}))
+    };
+    let mapping: serde_json::Map<String, Value> = (0..MESSAGES).map(node).collect();
+    let file = json!([{"title": "长谈", "mapping": mapping, "current_node": (MESSAGES - 1).to_string()}]).to_string();
+    use base64::{Engine, prelude::BASE64_STANDARD};
+    let taken: Value =
+        call(&app, "import_chats", json!({"name": "conversations.json", "base64": BASE64_STANDARD.encode(file)})).await;
+    assert_eq!(taken["messages"], MESSAGES, "{taken}");
+    let mut mirror = Mirror::new(&app).await;
+    let chat = mirror.chats.values().next().unwrap().id;
+    let begun = Instant::now();
+    call::<()>(&app, "open_chat", json!({"chat": chat})).await;
+    mirror.until(|mirror| mirror.messages.len() == MESSAGES).await;
+    let opened = begun.elapsed();
+    let sent: Sent =
+        call(&app, "send_message", json!({"chat": chat, "text": "好", "attachments": [], "begin": ""})).await;
+    let stats = mirror.answer(sent.answer).await.stats.unwrap();
+    assert!(stats.turns_dropped > 2_000 && stats.memory_starts_at.is_some(), "{stats:?}");
+    let begun = Instant::now();
+    let used: Value = call(&app, "context", json!({"chat": chat, "text": "再说", "attachments": []})).await;
+    let measured = begun.elapsed();
+    println!("opened in {opened:?}, measured in {measured:?}");
+    assert_eq!(used["exact"], true);
+    // Far above what they take, far below what would be felt as a hang.
+    assert!(opened.as_secs_f32() < 5.0 && measured.as_secs_f32() < 2.0, "{opened:?} {measured:?}");
     app.shut_down().await;
 }
 

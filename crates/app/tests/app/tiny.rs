@@ -27,11 +27,24 @@ pub fn write(path: &Path) {
     write_shape(path, &TINY);
 }
 
+/// The tiny model with a Jinja template of its own.
+pub fn write_with_template(path: &Path, template: &str) {
+    write_all(path, &TINY, Some(template));
+}
+
 /// Writes a model of another size, for a test that wants one that takes its time.
 pub fn write_shape(path: &Path, shape: &Shape) {
+    write_all(path, shape, None);
+}
+
+fn write_all(path: &Path, shape: &Shape, template: Option<&str>) {
     let pieces = pieces();
     let plan = plan(pieces.len(), shape);
-    let mut writer = Writer::create(path, &metadata(&pieces, shape), &plan).unwrap();
+    let mut metadata = metadata(&pieces, shape);
+    if let Some(template) = template {
+        metadata.set("tokenizer.chat_template", template.into());
+    }
+    let mut writer = Writer::create(path, &metadata, &plan).unwrap();
     let mut random = Random(0x9E37_79B9_7F4A_7C15);
     for tensor in &plan {
         let count: u64 = tensor.dimensions.iter().product();
