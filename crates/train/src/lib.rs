@@ -1,6 +1,6 @@
 //! From-scratch training over the engine's differentiable decoder: a recipe and data in, a model file out.
 //!
-//! Modules in reading order: what is wanted (`recipe`), what is read (`data`), how it is computed (`ops`, `loss`), how
+//! Modules in reading order: what is wanted (`recipe`), what is read (`data`), how it is computed (`ops`), how
 //! weights move (`optimizer`, `schedule`), the run itself (`run`, `checkpoint`), and what comes out (`export`, `evaluation`).
 
 pub mod checkpoint;
