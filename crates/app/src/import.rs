@@ -194,7 +194,9 @@ impl App {
         let place = path.clone();
         let written = blocking(move || write_demo(&place)).await?;
         let known = self.inner.store.model_at(&path).await?;
-        if known.is_none() || written {
+        let listed = self.inner.store.models().await?;
+        let removed = known.is_some_and(|known| listed.iter().all(|model| model.id != known));
+        if known.is_none() || (written && !removed) {
             let model = self.register(&path, true).await?;
             let sha256 = Sha256::digest(DEMO).iter().map(|byte| format!("{byte:02x}")).collect();
             self.inner.store.update_model(model.id, |row| row.sha256 = Some(sha256)).await?;

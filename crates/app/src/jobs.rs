@@ -93,6 +93,11 @@ impl Jobs {
         !self.running().is_empty()
     }
 
+    /// Asks a job to end; whether it was there to be asked.
+    pub(crate) fn stop(&self, job: JobId) -> bool {
+        self.running().get(&job).map(|wish| wish.send_replace(Wish::Stop)).is_some()
+    }
+
     /// Asks all jobs to end, because the program is being closed.
     pub(crate) fn close(&self) {
         for wish in self.running().values() {
@@ -139,8 +144,7 @@ impl App {
     }
 
     pub(crate) async fn stop_job(&self, job: JobId) -> Result<()> {
-        if let Some(wish) = self.inner.jobs.running().get(&job) {
-            wish.send_replace(Wish::Stop);
+        if self.inner.jobs.stop(job) {
             return Ok(());
         }
         let state = self.inner.store.job(job).await?.state;

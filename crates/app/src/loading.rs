@@ -7,7 +7,7 @@ use std::{
 
 use huacaya_engine::{LoadOptions, Memory};
 use huacaya_progress::{Progress, Watch};
-use huacaya_store::{Model, ModelFile, ModelId};
+use huacaya_store::{JobId, Model, ModelFile, ModelId};
 use sysinfo::{MemoryRefreshKind, RefreshKind, System};
 use tokio::sync::{OwnedRwLockReadGuard, RwLock};
 
@@ -40,6 +40,18 @@ pub struct Loaded {
 pub struct Lease {
     pub model: Arc<huacaya_engine::Model>,
     _hold: OwnedRwLockReadGuard<()>,
+}
+
+/// While it lives, somebody waits for this load; dropped before the end (the answer was stopped), it stops the load too.
+struct Wanted<'a> {
+    app: &'a App,
+    job: JobId,
+}
+
+impl Drop for Wanted<'_> {
+    fn drop(&mut self) {
+        self.app.inner.jobs.stop(self.job);
+    }
 }
 
 /// The place for one model.
@@ -159,12 +171,7 @@ fn compare(memory: &Memory, free: u64) -> Fit {
 
 impl App {
     /// Loads a model as a job.
-    pub(crate) async fn load_model(
-        &self,
-        model: ModelId,
-        context: Option<u32>,
-        anyway: bool,
-    ) -> Result<huacaya_store::JobId> {
+    pub(crate) async fn load_model(&self, model: ModelId, context: Option<u32>, anyway: bool) -> Result<JobId> {
         let (row, _) = self.ready_model(model).await?;
         Ok(self.start_job(Task::Load { model, name: row.name, context, anyway }).await?.id)
     }
@@ -218,7 +225,9 @@ impl App {
                 continue;
             }
             let context = wanted.context.map(|tokens| tokens as u32);
-            self.start_job(Task::Load { model: id, name: row.name, context, anyway: false }).await?.outcome().await?;
+            let started = self.start_job(Task::Load { model: id, name: row.name, context, anyway: false }).await?;
+            let _wanted = Wanted { app: self, job: started.id };
+            started.outcome().await?;
         }
         Err(Error::internal("other models kept taking the memory"))
     }

@@ -4,7 +4,7 @@ use huacaya_app::rows::{JobState, MessageId, MessageState};
 use serde_json::json;
 
 use crate::{
-    home::{Home, Mirror, call},
+    home::{Home, Mirror, PATIENCE, call},
     tiny,
 };
 
@@ -36,6 +36,75 @@ async fn an_answer_cut_by_closing_is_interrupted_and_goes_on_after_the_restart()
     call::<()>(&app, "continue_message", json!({"message": answer})).await;
     mirror.until(|mirror| mirror.text(answer).len() > before.len()).await;
     assert!(mirror.text(answer).starts_with(&before));
+    app.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whatever_is_pressed_in_whatever_order_every_answer_comes_to_an_end() {
+    const PRESSED: usize = 120;
+    let home = Home::new();
+    let (app, model) = home.start_with_tiny().await;
+    let demo = Mirror::new(&app).await.models.values().find(|row| row.bundled).unwrap().id;
+    let parameters = json!({"tokens_max": 60, "logit_bias": [[2, -100.0]]});
+    call::<()>(&app, "set_setting", json!({"key": "parameters", "value": parameters})).await;
+    let mut random = 88_172_645_463_325_252_u64;
+    let mut below = |end: usize| {
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        (random % end.max(1) as u64) as usize
+    };
+    let mut answers: Vec<MessageId> = Vec::new();
+    let mut chats = vec![serde_json::Value::Null];
+    for _ in 0..PRESSED {
+        let either = if below(2) == 0 { model } else { demo };
+        let some = answers.get(below(answers.len())).copied().unwrap_or(MessageId(1));
+        let (name, arguments) = match below(9) {
+            0..=2 => {
+                let chat = chats[below(chats.len())].clone();
+                ("send_message", json!({"chat": chat, "text": "说", "attachments": [], "begin": ""}))
+            }
+            3 => ("regenerate", json!({"message": some, "begin": "", "model": either})),
+            4 => ("continue_message", json!({"message": some})),
+            5 | 6 => ("stop_message", json!({"message": some})),
+            7 => ("delete_message", json!({"message": some})),
+            _ => ("unload_model", json!({"model": either})),
+        };
+        // Some of it makes no sense at that moment, and is refused; none of it may hang or leave something behind.
+        let pressed = tokio::time::timeout(PATIENCE, app.call(name, arguments)).await.expect("an answer in time");
+        match pressed {
+            Ok(serde_json::Value::Object(sent)) => {
+                chats.push(sent["chat"].clone());
+                answers.push(serde_json::from_value(sent["answer"].clone()).unwrap());
+            }
+            Ok(serde_json::Value::Number(answer)) => answers.push(MessageId(answer.as_i64().unwrap())),
+            Ok(_) => {}
+            Err(error) => assert!(
+                ["already_writing", "not_an_answer", "gone", "cannot_run_again", "unfit"]
+                    .contains(&error.code.as_str()),
+                "{name}: {} {error}",
+                error.code
+            ),
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(below(30) as u64)).await;
+    }
+    let idle = async {
+        while app.busy() {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, idle).await.expect("everything comes to an end");
+    let mut mirror = Mirror::new(&app).await;
+    for chat in chats.iter().filter(|chat| !chat.is_null()) {
+        call::<()>(&app, "open_chat", json!({"chat": chat})).await;
+    }
+    let shown = |mirror: &Mirror| {
+        mirror.chats.values().all(|chat| chat.leaf.is_none_or(|leaf| mirror.messages.contains_key(&leaf.0)))
+    };
+    mirror.until(shown).await;
+    assert!(mirror.messages.values().all(|row| row.state != MessageState::Writing));
+    let failed: Vec<_> = mirror.messages.values().filter(|row| row.state == MessageState::Failed).collect();
+    assert!(failed.is_empty(), "{failed:?}");
     app.shut_down().await;
 }
 
