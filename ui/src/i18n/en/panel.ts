@@ -100,6 +100,7 @@ export const panel = {
   contextSystem: "System prompt",
   contextHistory: "Conversation",
   contextDraft: "Your draft",
+  contextText: "Text of the page",
   contextReserve: "Kept for the answer",
   contextOver: (tokens: string) => `${tokens} tokens too many`,
   contextDropped: "The oldest turns no longer fit. A line in the chat shows where the model's memory starts; the system prompt is always kept.",

@@ -102,6 +102,7 @@ export const panel: typeof en = {
   contextSystem: "系统提示词",
   contextHistory: "对话",
   contextDraft: "正在写的",
+  contextText: "页面文字",
   contextReserve: "留给回答",
   contextOver: (tokens) => `超出 ${tokens} 个 token`,
   contextDropped: "最早的几轮已经放不下了。对话里有一条线，标出模型从哪里记起；系统提示词始终保留。",
