@@ -7,7 +7,7 @@ use std::{
 
 use huacaya_engine::{LoadOptions, Memory};
 use huacaya_progress::{Progress, Watch};
-use huacaya_store::{JobId, Model, ModelFile, ModelId};
+use huacaya_store::{JobId, Model, ModelFile, ModelId, Parameters};
 use sysinfo::{MemoryRefreshKind, RefreshKind, System};
 use tokio::sync::{OwnedRwLockReadGuard, RwLock};
 
@@ -16,6 +16,7 @@ use crate::{
     error::{Code, Error, Result},
     jobs::{Outcome, Task},
     models::{Fit, FitChoice, Verdict},
+    parameters,
 };
 
 /// Below this share of the free memory a model fits well; above it other programs will feel it.
@@ -199,7 +200,8 @@ impl App {
     /// How this model is loaded: context as asked for here, else as set for it, else by the person; device and template
     /// as set.
     async fn load_options(&self, row: &Model, context: Option<u32>) -> Result<LoadOptions> {
-        let person: Option<huacaya_store::Parameters> = self.setting("parameters").await?;
+        parameters::check(&Parameters { context, ..Parameters::default() })?;
+        let person: Option<Parameters> = self.setting("parameters").await?;
         let context = context.or(person.and_then(|layer| layer.context)).or(row.parameters.context);
         Ok(LoadOptions {
             context: context.map(|tokens| tokens as usize),

@@ -86,8 +86,8 @@ pub fn merge(under: Parameters, over: &Parameters) -> Parameters {
 
 /// The most tokens that one answer may have: a whole book; beyond it a slip of the finger.
 const TOKENS_MAX: f64 = 131_072.0;
-/// Longer contexts than any model of the family was made for.
-const CONTEXT_MAX: f64 = 1_048_576.0;
+/// The most that the engine takes, and far more than any model was made for.
+const CONTEXT_MAX: f64 = 16_777_216.0;
 /// The window of the penalties is looked through for every token.
 const WINDOW_MAX: f64 = 8_192.0;
 /// Each is looked for in every piece of text.

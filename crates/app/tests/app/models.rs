@@ -143,13 +143,18 @@ async fn what_a_model_will_need_is_compared_with_what_is_free() {
     assert_eq!((fit["context"].as_u64(), fit["verdict"].as_str()), (Some(u64::from(tiny::CONTEXT)), Some("well")));
     let sum: u64 = ["weights", "kv", "scratch"].iter().map(|part| fit[part].as_u64().unwrap()).sum();
     assert_eq!(fit["total"].as_u64(), Some(sum));
-    // Some hundred gigabytes of keys and values.
-    let fit: Value = call(&app, "estimate", json!({"model": model, "context": 1_000_000_000})).await;
+    let code = refused(&app, "estimate", json!({"model": model, "context": 1_000_000_000})).await;
+    assert_eq!(code, "parameter_invalid");
+    // 16 KiB of keys and values a token: more than 200 gigabytes.
+    let file = home.outside().join("broad.gguf");
+    tiny::write_shape(&file, &tiny::Shape { hidden: 256, ffn: 64, layers: 8, format: huacaya_weights::Format::F32 });
+    let model = import(&app, &file, false).await;
+    let fit: Value = call(&app, "estimate", json!({"model": model, "context": 16_000_000})).await;
     assert_eq!(fit["verdict"], "too_large");
     let choices = fit["choices"].as_array().unwrap();
     assert!(!choices.is_empty(), "{fit}");
     assert!(choices.iter().all(|choice| choice["total"].as_u64() <= fit["free"].as_u64()));
-    let job = call(&app, "load_model", json!({"model": model, "context": 1_000_000_000, "anyway": false})).await;
+    let job = call(&app, "load_model", json!({"model": model, "context": 16_000_000, "anyway": false})).await;
     let error = ended(&app, job).await.error.unwrap();
     assert_eq!(error.code, "memory_short");
     assert!(error.values["needed"].parse::<u64>().unwrap() > error.values["free"].parse::<u64>().unwrap());
