@@ -40,27 +40,31 @@ pub struct Options {
     #[arg(long, value_name = "TEXT", default_value = "", conflicts_with = "raw")]
     begin: String,
     /// 0 takes the likeliest token always
-    #[arg(long)]
+    #[arg(long, value_name = "NUMBER")]
     temperature: Option<f32>,
-    #[arg(long)]
+    /// Draw from so many of the likeliest tokens; 0 takes all
+    #[arg(long, value_name = "NUMBER")]
     top_k: Option<u32>,
-    #[arg(long)]
+    /// Draw from the likeliest tokens that together reach this share; 1 takes all
+    #[arg(long, value_name = "SHARE")]
     top_p: Option<f32>,
-    #[arg(long)]
+    /// Leave out tokens below this share of the likeliest one's probability; 0 takes all
+    #[arg(long, value_name = "SHARE")]
     min_p: Option<f32>,
-    #[arg(long)]
+    /// Above 1, tokens that were there lately become less likely
+    #[arg(long, value_name = "FACTOR")]
     repetition_penalty: Option<f32>,
     /// New tokens at most
     #[arg(long, value_name = "NUMBER")]
     tokens: Option<u32>,
     /// The same seed gives the same text
-    #[arg(long)]
+    #[arg(long, value_name = "NUMBER")]
     seed: Option<u32>,
     /// A text that ends the answer; may be given several times
     #[arg(long, value_name = "TEXT")]
     stop: Vec<String>,
     /// Switches a thinking model's thoughts on or off
-    #[arg(long)]
+    #[arg(long, value_name = "BOOL")]
     thinking: Option<bool>,
     /// Print one JSON object at the end instead of the words as they come
     #[arg(long)]

@@ -109,6 +109,42 @@ async fn whatever_is_pressed_in_whatever_order_every_answer_comes_to_an_end() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_programs_on_one_data_folder_see_each_other_and_leave_each_others_answers_alone() {
+    let home = Home::new();
+    let (first, _) = home.start_with_tiny().await;
+    let parameters = json!({"tokens_max": 1500, "logit_bias": [[2, -100.0]]});
+    call::<()>(&first, "set_setting", json!({"key": "parameters", "value": parameters})).await;
+    let mut mirror = Mirror::new(&first).await;
+    let sent: serde_json::Value =
+        call(&first, "send_message", json!({"text": "说下去", "attachments": [], "begin": ""})).await;
+    call::<()>(&first, "open_chat", json!({"chat": sent["chat"]})).await;
+    let answer: MessageId = serde_json::from_value(sent["answer"].clone()).unwrap();
+    mirror.grown(answer, 10).await;
+
+    let second = home.start().await;
+    let code = crate::home::refused(&second, "stop_message", json!({"message": answer})).await;
+    assert_eq!(code, "unfit", "another program writes it");
+    let chat: huacaya_app::rows::Chat = call(&second, "new_chat", json!({"kind": "chat"})).await;
+    mirror.until(|mirror| mirror.chats.contains_key(&chat.id.0)).await;
+    second.shut_down().await;
+    let before = mirror.text(answer).len();
+    mirror.grown(answer, before + 10).await;
+    call::<()>(&first, "stop_message", json!({"message": answer})).await;
+    assert_eq!(mirror.answer(answer).await.state, MessageState::Stopped);
+    first.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_data_folder_that_cannot_be_used_is_named() {
+    let home = Home::new();
+    let file = home.outside().join("a file");
+    std::fs::write(&file, b"").unwrap();
+    let places = huacaya_app::Places::at(&file).unwrap();
+    let error = huacaya_app::App::start(places).await.err().unwrap();
+    assert_eq!((error.code.as_str(), error.values["path"].contains("a file")), ("place_unusable", true));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn jobs_of_an_earlier_run_are_offered_again_or_done_again() {
     let home = Home::new();
     let app = home.start().await;
