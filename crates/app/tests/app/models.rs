@@ -111,6 +111,38 @@ async fn a_load_that_succeeds_takes_the_failed_one_off_the_list() {
     app.shut_down().await;
 }
 
+/// Resident memory of this process, in bytes.
+#[cfg(target_os = "linux")]
+fn resident() -> u64 {
+    let pages = fs::read_to_string("/proc/self/statm").unwrap();
+    pages.split(' ').nth(1).unwrap().parse::<u64>().unwrap() * 4096
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn fifty_loads_and_unloads_leave_the_memory_as_it_was() {
+    let home = Home::new();
+    let app = home.start().await;
+    let file = home.outside().join("broad.gguf");
+    tiny::write_shape(&file, &tiny::Shape { hidden: 256, ffn: 256, layers: 8, format: huacaya_weights::Format::F32 });
+    let model = import(&app, &file, false).await;
+    let page: huacaya_app::rows::Chat = call(&app, "new_chat", json!({"kind": "page", "model": model})).await;
+    let mut before = 0;
+    for cycle in 0..50 {
+        let next: Vec<Value> = call(&app, "next_tokens", json!({"chat": page.id, "text": "我", "count": 1})).await;
+        assert_eq!(next.len(), 1);
+        call::<()>(&app, "unload_model", json!({"model": model})).await;
+        if cycle == 4 {
+            before = resident();
+        }
+    }
+    // One copy of the weights has 15 MB; 45 that stay would be 700. Other tests beside this one take some tens.
+    let grown = resident().saturating_sub(before) >> 20;
+    println!("{grown} MiB more after 45 loads");
+    assert!(grown < 300, "{grown} MiB more after 45 loads");
+    app.shut_down().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_file_that_vanished_or_changed_is_seen_and_can_be_located() {
     let home = Home::new();
