@@ -14,7 +14,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     let page = root.join("ui/dist/index.html");
     if !page.exists() {
         fs::create_dir_all(root.join("ui/dist"))?;
-        fs::write(&page, "<!doctype html><title>Huacaya</title><p>Run <code>cargo xtask run</code> to build the window.")?;
+        fs::write(
+            &page,
+            "<!doctype html><title>Huacaya</title><p>Run <code>cargo xtask run</code> to build the window.",
+        )?;
     }
     for watched in ["ui/dist", "src-tauri/capabilities", "src-tauri/permissions", "tauri.conf.json", "assets/icons"] {
         println!("cargo:rerun-if-changed={}", root.join(watched).display());
@@ -24,7 +27,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     fs::create_dir_all(&work)?;
     fs::copy(root.join("Cargo.toml"), work.join("Cargo.toml"))?;
     env::set_current_dir(&work)?;
-    let leaked = |path: &str| -> &'static str { Box::leak(root.join(path).to_string_lossy().into_owned().into_boxed_str()) };
+    let leaked =
+        |path: &str| -> &'static str { Box::leak(root.join(path).to_string_lossy().into_owned().into_boxed_str()) };
     let attributes = Attributes::new()
         .config_path(root.join("tauri.conf.json"))
         .capabilities_path_pattern(leaked("src-tauri/capabilities/**/*"))

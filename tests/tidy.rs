@@ -159,12 +159,12 @@ fn names_say_something() {
             continue;
         }
         for (number, line) in text.lines().enumerate() {
-            let mut words = line.split(|c: char| !c.is_alphanumeric() && c != '_');
-            let declares =
-                words.clone().any(|word| ["struct", "enum", "trait", "class", "mod", "interface"].contains(&word));
+            let words: Vec<&str> =
+                line.split(|c: char| !c.is_alphanumeric() && c != '_').filter(|word| !word.is_empty()).collect();
             let vague =
                 |word: &str| empty.iter().any(|end| word.ends_with(end)) || ["utils", "helpers"].contains(&word);
-            if declares && words.any(vague) {
+            let declares = ["struct", "enum", "trait", "class", "mod", "interface"];
+            if words.windows(2).any(|pair| declares.contains(&pair[0]) && vague(pair[1])) {
                 broken.push(format!("{name}:{}", number + 1));
             }
         }

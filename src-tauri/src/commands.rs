@@ -120,3 +120,56 @@ async fn close_window<R: Runtime>(handle: AppHandle<R>) -> Result<(), Error> {
     window::end(&handle);
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use huacaya_app::Places;
+    use serde_json::{Value, json};
+    use tauri::{
+        Manager, WebviewWindowBuilder,
+        ipc::{CallbackFn, InvokeBody},
+        test::{INVOKE_KEY, MockRuntime, get_ipc_response, mock_builder, mock_context, noop_assets},
+        webview::InvokeRequest,
+    };
+
+    use crate::Desktop;
+
+    fn window(home: &std::path::Path) -> tauri::WebviewWindow<MockRuntime> {
+        let app = mock_builder().invoke_handler(super::handler()).build(mock_context(noop_assets())).unwrap();
+        app.manage(Desktop::start(Places::at(home).unwrap()));
+        WebviewWindowBuilder::new(&app, "main", Default::default()).build().unwrap()
+    }
+
+    fn call(window: &tauri::WebviewWindow<MockRuntime>, command: &str, arguments: Value) -> Result<Value, Value> {
+        let request = InvokeRequest {
+            cmd: command.into(),
+            callback: CallbackFn(0),
+            error: CallbackFn(1),
+            url: "tauri://localhost".parse().unwrap(),
+            body: InvokeBody::Json(arguments),
+            headers: Default::default(),
+            invoke_key: INVOKE_KEY.to_string(),
+        };
+        get_ipc_response(window, request).map(|body| body.deserialize().unwrap())
+    }
+
+    #[test]
+    fn the_page_reaches_the_table_and_errors_come_back_as_problems() {
+        let home = tempfile::Builder::new().prefix("张 庭 綱 ").tempdir().unwrap();
+        let window = window(home.path());
+        let chat = call(&window, "call", json!({"name": "new_chat", "arguments": {"kind": "chat"}})).unwrap();
+        assert!(chat["id"].is_number(), "{chat}");
+        let refused = call(&window, "call", json!({"name": "format_disk", "arguments": {}})).unwrap_err();
+        assert_eq!(refused["code"], "unknown_command");
+    }
+
+    #[test]
+    fn only_web_addresses_are_handed_to_the_system() {
+        let home = tempfile::tempdir().unwrap();
+        let window = window(home.path());
+        for url in ["file:///etc/passwd", "javascript:alert(1)", "smb://host/share", "not an address"] {
+            let refused = call(&window, "open_link", json!({"url": url})).unwrap_err();
+            assert_eq!(refused["code"], "link_refused", "{url}");
+        }
+    }
+}

@@ -17,8 +17,7 @@ fn main() -> tauri::Result<()> {
 /// WebKitGTK paints a blank window where graphics buffers cannot be shared: with NVIDIA's own driver, and without a render node.
 #[cfg(target_os = "linux")]
 fn shares_no_buffers() -> bool {
-    let render_node = std::fs::read_dir("/dev/dri").is_ok_and(|entries| {
-        entries.flatten().any(|entry| entry.file_name().to_string_lossy().starts_with("renderD"))
-    });
+    let render_node = std::fs::read_dir("/dev/dri")
+        .is_ok_and(|entries| entries.flatten().any(|entry| entry.file_name().to_string_lossy().starts_with("renderD")));
     !render_node || std::path::Path::new("/proc/driver/nvidia/version").exists()
 }

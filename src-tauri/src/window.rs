@@ -24,7 +24,10 @@ pub fn kept() -> StateFlags {
 
 /// Opens the main window. It shows our own page and goes nowhere else.
 pub fn open<R: Runtime>(handle: &AppHandle<R>) -> tauri::Result<()> {
-    WebviewWindowBuilder::new(handle, NAME, WebviewUrl::App("index.html".into()))
+    let language = sys_locale::get_locale().unwrap_or_default();
+    let language: String = language.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '-').collect();
+    let page = format!("index.html?language={language}");
+    WebviewWindowBuilder::new(handle, NAME, WebviewUrl::App(page.into()))
         .title("Huacaya")
         .inner_size(1240.0, 820.0)
         .min_inner_size(640.0, 480.0)

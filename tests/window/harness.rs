@@ -16,7 +16,7 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use serde_json::{Value, json};
 
 /// A debug build on two busy cores may take this long for anything a person waits for.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(20);
 
 /// One window at a time: two cores, and a picture of what a person sees.
 static ONE: Mutex<()> = Mutex::new(());
@@ -109,20 +109,22 @@ impl Desk {
             assert!(started.elapsed() < PATIENCE, "WebKitWebDriver answers");
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
-        let wanted = json!({ "webkitgtk:browserOptions": { "binary": env!("CARGO_BIN_EXE_huacaya"), "args": arguments } });
+        let wanted =
+            json!({ "webkitgtk:browserOptions": { "binary": env!("CARGO_BIN_EXE_huacaya"), "args": arguments } });
         let Value::Object(wanted) = wanted else { unreachable!("json! of an object") };
         let client = ClientBuilder::new(HttpConnector::new())
             .capabilities(wanted)
             .connect(&address)
             .await
             .unwrap_or_else(|error| panic!("the window opens: {error}"));
-        Window { client, _driver: driver }
+        Window { client, display: self.display.clone(), _driver: driver }
     }
 }
 
 /// The open window. Dropping it kills the program as `kill -9` does.
 pub struct Window {
     pub client: Client,
+    display: String,
     _driver: Group,
 }
 
@@ -152,6 +154,22 @@ impl Window {
         }
     }
 
+    /// Clicks the first visible element of this selector whose text is `words`.
+    pub async fn click_text(&self, css: &str, words: &str) {
+        let started = Instant::now();
+        loop {
+            for element in self.client.find_all(Locator::Css(css)).await.unwrap_or_default() {
+                let text = element.text().await.unwrap_or_default();
+                let named = text.trim() == words || text.lines().next().is_some_and(|line| line.trim() == words);
+                if named && element.click().await.is_ok() {
+                    return;
+                }
+            }
+            assert!(started.elapsed() < PATIENCE, "no `{css}` says {words}; the page reads: {}", self.text().await);
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
     /// Types into an element. `\u{E007}` is Enter.
     pub async fn write(&self, css: &str, text: &str) {
         self.find(css).await.send_keys(text).await.unwrap_or_else(|error| panic!("cannot type into `{css}`: {error}"));
@@ -168,7 +186,8 @@ impl Window {
         let started = Instant::now();
         loop {
             let answer = self.run(script).await;
-            let truthy = !matches!(&answer, Value::Null | Value::Bool(false)) && answer != json!("") && answer != json!(0);
+            let truthy =
+                !matches!(&answer, Value::Null | Value::Bool(false)) && answer != json!("") && answer != json!(0);
             if truthy {
                 return answer;
             }
@@ -184,11 +203,12 @@ impl Window {
         self.client.execute(script, vec![]).await.unwrap_or_else(|error| panic!("script `{script}`: {error}"))
     }
 
-    /// Writes a picture of the page where `HUACAYA_PICTURES` names a folder.
+    /// Writes a picture of the display where `HUACAYA_PICTURES` names a folder (ImageMagick's `import` takes it).
     pub async fn picture(&self, name: &str) {
         let Some(folder) = std::env::var_os("HUACAYA_PICTURES") else { return };
-        let twice = "const done = arguments[0]; requestAnimationFrame(() => requestAnimationFrame(() => done(1)))";
-        self.client.execute_async(twice, vec![]).await.unwrap();
-        fs::write(Path::new(&folder).join(format!("{name}.png")), self.client.screenshot().await.unwrap()).unwrap();
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        let file = Path::new(&folder).join(format!("{name}.png"));
+        let taken = Command::new("import").args(["-display", &self.display, "-window", "root"]).arg(file).status();
+        assert!(taken.is_ok_and(|status| status.success()), "`import` of ImageMagick takes the picture");
     }
 }

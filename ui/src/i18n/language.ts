@@ -4,7 +4,9 @@ import { mirror } from "$state/mirror.svelte";
 
 export type Language = "zh" | "en";
 
-const system: Language = navigator.language?.toLowerCase().startsWith("zh") ? "zh" : "en";
+/** The desktop names the system's language in the page's address: a web view knows only the locales that are installed. */
+const told = new URLSearchParams(globalThis.location?.search).get("language") ?? navigator.language;
+const system: Language = told?.toLowerCase().startsWith("zh") ? "zh" : "en";
 
 /** Reactive: reads the mirror. */
 export function language(): Language {
