@@ -1,5 +1,7 @@
 //! The house rules as tests: what may depend on what, what stands where, how long a file may grow.
 
+#![allow(clippy::unwrap_used)]
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,

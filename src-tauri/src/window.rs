@@ -50,11 +50,9 @@ pub fn show<R: Runtime>(handle: &AppHandle<R>) {
 pub fn on_run_event<R: Runtime>(handle: &AppHandle<R>, event: RunEvent) {
     if let RunEvent::WindowEvent { event, .. } = event {
         match event {
-            WindowEvent::CloseRequested { api, .. } => {
-                if handle.state::<Desktop>().app_now().is_some() {
-                    api.prevent_close();
-                    close(handle);
-                }
+            WindowEvent::CloseRequested { api, .. } if handle.state::<Desktop>().app_now().is_some() => {
+                api.prevent_close();
+                close(handle);
             }
             WindowEvent::DragDrop(DragDropEvent::Drop { paths, position }) => {
                 offer(handle, paths, Some((position.x, position.y)));

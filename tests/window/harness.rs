@@ -16,7 +16,7 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use serde_json::{Value, json};
 
 /// A debug build on two busy cores may take this long for anything a person waits for.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// One window at a time: two cores, and a picture of what a person sees.
 static ONE: Mutex<()> = Mutex::new(());
@@ -154,20 +154,16 @@ impl Window {
         }
     }
 
-    /// Clicks the first visible element of this selector whose text is `words`.
+    /// Clicks the first element of this selector whose text, or its first line, is `words`.
     pub async fn click_text(&self, css: &str, words: &str) {
-        let started = Instant::now();
-        loop {
-            for element in self.client.find_all(Locator::Css(css)).await.unwrap_or_default() {
-                let text = element.text().await.unwrap_or_default();
-                let named = text.trim() == words || text.lines().next().is_some_and(|line| line.trim() == words);
-                if named && element.click().await.is_ok() {
-                    return;
-                }
-            }
-            assert!(started.elapsed() < PATIENCE, "no `{css}` says {words}; the page reads: {}", self.text().await);
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
+        let mark = format!(
+            "const named = [...document.querySelectorAll(\"{css}\")].find((element) => element.offsetParent !== null
+                && element.innerText.trim().split('\\n')[0].trim() === '{words}');
+             document.querySelectorAll('[data-here]').forEach((element) => element.removeAttribute('data-here'));
+             if (named) named.setAttribute('data-here', ''); return !!named"
+        );
+        self.until(&format!("`{css}` that says {words}"), &mark).await;
+        self.click("[data-here]").await;
     }
 
     /// Types into an element. `\u{E007}` is Enter.

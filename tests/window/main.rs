@@ -1,6 +1,7 @@
 //! Journeys in the real window, as a person takes them: the debug binary, WebKitGTK, a display of its own.
 
 #![cfg(target_os = "linux")]
+#![allow(clippy::unwrap_used)]
 
 mod harness;
 mod history;
@@ -20,7 +21,8 @@ const ESCAPE: &str = "\u{E00C}";
 /// Selectors by the names that a screen reader says, in Chinese.
 const COMPOSER: &str = "textarea[aria-label='消息']";
 const LAST: &str =
-    "const articles = [...document.querySelectorAll('article[data-message]')]; const last = articles.at(-1);";
+    "const articles = [...document.querySelectorAll('article[data-message]')]; const last = articles.at(-1);
+     const words = last?.querySelector('div[lang]')?.innerText ?? '';";
 
 /// Goes through the first screen into the chats.
 async fn past_welcome(desk: &Desk) -> Window {

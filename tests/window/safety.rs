@@ -40,8 +40,12 @@ async fn markup_in_an_answer_does_nothing() {
     let shown = "const all = [...document.querySelectorAll('article[data-message]')]; return all.at(-1).innerText.includes('结束了') && !document.querySelector('article textarea')";
     window.until("the edited answer", shown).await;
     window.picture("markup-zh").await;
-    let links = "const links = [...document.querySelectorAll('article a')]; links.forEach((link) => link.click()); return links.map((link) => link.href).filter((href) => !href.startsWith('http'))";
-    assert_eq!(window.run(links).await, json!([]), "no link leads anywhere but to the web");
+    let links = "return [...document.querySelectorAll('article a')].map((link) => [link.href, link.dataset.url])
+         .filter(([href, url]) => href || !/^https?:/.test(url))";
+    assert_eq!(window.run(links).await, json!([]), "no link leads anywhere but to the web, and none by itself");
+    let press = "document.querySelectorAll('article a, article svg')
+         .forEach((element) => element.dispatchEvent(new MouseEvent('click', { bubbles: true })))";
+    window.run(press).await;
     assert_eq!(
         window.run("return document.querySelectorAll('article img, article svg[onload]').length").await,
         json!(0)

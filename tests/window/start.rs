@@ -39,7 +39,7 @@ async fn language_and_colours_change_at_once_and_stay() {
     assert_eq!(window.run("return document.documentElement.lang").await, json!("en"));
 
     window.click("nav button[aria-label='Settings']").await;
-    window.click("button[aria-label^='Appearance']").await;
+    window.click("button[aria-label^='Theme']").await;
     window.click_text("[role=option]", "Dark").await;
     window.until("dark colours", "return document.documentElement.dataset.theme === 'dark'").await;
     window.click("button[aria-label^='Language']").await;
@@ -67,7 +67,7 @@ async fn words_and_formulas_are_laid_out_under_the_strict_policy() {
     crate::press(&window, 1, "编辑").await;
     let field = "textarea[aria-label='消息内容']";
     window.find(field).await.clear().await.unwrap();
-    window.write(field, "**重点。**后面 $\\\\frac{1}{2}$").await;
+    window.write(field, "**重点。**后面 $\\frac{1}{2}$").await;
     window.click_text("button", "存为新版本").await;
     let laid_out = "const strong = document.querySelector('article strong'); const line = document.querySelector('article .katex .frac-line');
          const above = document.querySelector('article .katex .mfrac'); 

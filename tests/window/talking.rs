@@ -19,9 +19,10 @@ pub async fn beside_a_slow_model(desk: &Desk) -> Window {
     let window = past_welcome(desk).await;
     window.click("nav button[aria-label='模型']").await;
     window.click_text("button", "扫描文件夹").await;
-    let start = "const row = [...document.querySelectorAll('main li, main [role=listitem], main article')].find((row) => row.innerText.includes('Tiny'));
-         const button = row && [...row.querySelectorAll('button')].find((button) => button.innerText.trim() === '载入' || button.innerText.trim() === '对话');
-         if (button) button.click(); return row && row.innerText.includes('对话') && button.innerText.trim() === '对话'";
+    // One button whose word changes: load it, then chat with it.
+    let start = "const row = [...document.querySelectorAll('main li')].find((row) => row.innerText.includes('Tiny'));
+         const named = (word) => row && [...row.querySelectorAll('button')].find((one) => one.innerText.trim() === word);
+         named('载入')?.click(); const chat = named('对话'); chat?.click(); return !!chat";
     window.until("a chat with the slow model", start).await;
     window.until("an empty chat", "return document.querySelectorAll('article[data-message]').length === 0").await;
     window.find(COMPOSER).await;
@@ -32,7 +33,7 @@ pub async fn beside_a_slow_model(desk: &Desk) -> Window {
 pub async fn begun(window: &Window) -> String {
     window.write(COMPOSER, "说下去").await;
     window.write(COMPOSER, ENTER).await;
-    let words = format!("{LAST} return articles.length === 2 && last.innerText.length > 40 && last.innerText");
+    let words = format!("{LAST} return articles.length === 2 && words.length > 40 && words");
     window.until("the first words", &words).await.as_str().unwrap().to_owned()
 }
 
@@ -65,10 +66,9 @@ async fn escape_stops_an_answer_and_it_can_be_continued() {
     begun(&window).await;
     window.picture("streaming-zh").await;
     window.write(COMPOSER, ESCAPE).await;
-    let stopped =
-        format!("{LAST} return last.innerText.includes('已停止') && last.querySelector('div[lang]').innerText.length");
+    let stopped = format!("{LAST} return last?.innerText.includes('已停止') && words.length");
     let length = window.until("a stopped answer", &stopped).await.as_u64().unwrap();
     window.click_text("button", "继续写").await;
-    let longer = format!("{LAST} return last.querySelector('div[lang]').innerText.length > {length} + 10");
+    let longer = format!("{LAST} return words.length > {length} + 10");
     window.until("more words than before", &longer).await;
 }
