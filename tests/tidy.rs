@@ -17,7 +17,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("huacaya-engine", &["huacaya-weights", "huacaya-kernels", "huacaya-progress"]),
     ("huacaya-train", &["huacaya-engine", "huacaya-weights", "huacaya-progress"]),
     ("huacaya-store", &[]),
-    ("huacaya-app", &["huacaya-progress", "huacaya-weights", "huacaya-engine", "huacaya-train", "huacaya-store"]),
+    ("huacaya-app", &["huacaya-progress", "huacaya-weights", "huacaya-engine", "huacaya-store"]),
     ("huacaya-cli", &["huacaya-app"]),
     ("huacaya-xtask", &[]),
     ("huacaya", &["huacaya-app"]),

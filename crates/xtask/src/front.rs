@@ -28,8 +28,16 @@ pub fn build() -> Outcome {
     install()?;
     let ui = root().join("ui");
     let made = fs::metadata(ui.join("dist/.built")).and_then(|data| data.modified()).ok();
-    let sources =
-        ["src", "public", "index.html", "package-lock.json", "vite.config.ts", "tsconfig.json", "svelte.config.js"];
+    let sources = [
+        "src",
+        "public",
+        "../assets/mark.svg",
+        "index.html",
+        "package-lock.json",
+        "vite.config.ts",
+        "tsconfig.json",
+        "svelte.config.js",
+    ];
     let newest = sources.iter().filter_map(|name| newest(&ui.join(name))).max();
     if made.is_some() && made >= newest {
         return Ok(());
