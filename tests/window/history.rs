@@ -46,7 +46,10 @@ async fn a_kill_in_the_middle_of_an_answer_loses_at_most_a_second() {
         .await;
     let kept = again.run(&words).await;
     let Value::String(kept) = kept else { panic!("no words were kept: {kept}") };
-    assert!(kept.trim().starts_with(&seen), "kept {kept:?}, seen before the kill {seen:?}");
+    // The nonsense holds marks that Markdown may pair once more is there: its Chinese characters stay as they are.
+    let han = |text: &str| text.chars().filter(|letter| ('\u{4e00}'..='\u{9fff}').contains(letter)).collect::<String>();
+    assert!(!han(&seen).is_empty(), "something could be read before the kill: {seen:?}");
+    assert!(han(&kept).starts_with(&han(&seen)), "kept {kept:?}, seen before the kill {seen:?}");
     again.picture("interrupted-zh").await;
     again.click_text("button", "继续写").await;
     let longer = format!("{LAST} return words.length > {}", kept.chars().count() + 10);
