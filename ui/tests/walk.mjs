@@ -66,6 +66,7 @@ await walk("the wheel up leaves the end while it streams, and the button goes ba
   await page.waitForTimeout(500);
   assert.equal(await page.evaluate(() => document.querySelector(".thread").scrollTop), top);
   await page.getByRole("button", { name: "到最后" }).click();
+  await answered(page);
   await page.waitForTimeout(300);
   assert.ok((await fromEnd(page)) <= 2);
 });
@@ -270,9 +271,9 @@ await walk("files are dropped", {}, async (page) => {
     transfer.items.add(new File(["甲,乙\n1,2"], "数据.csv", { type: "text/csv" }));
     for (const kind of ["dragover", "drop"]) document.querySelector("main").dispatchEvent(new DragEvent(kind, { bubbles: true, cancelable: true, dataTransfer: transfer }));
   });
-  await page.getByText("数据.csv").waitFor();
-  await page.keyboard.press("Enter");
-  await page.waitForTimeout(300);
+  await page.locator("button[aria-label='发送']:enabled").waitFor();
+  await field(page).press("Enter");
+  await page.waitForSelector("article[data-message]");
   assert.equal((await calls(page, "send_message"))[0].attachments[0].text, "甲,乙\n1,2");
 });
 
@@ -355,6 +356,17 @@ await walk("a long text of the person is folded, and opens", {}, async (page) =>
   await page.keyboard.press("Enter");
   await page.getByRole("button", { name: /展开全部/ }).click();
   await page.getByRole("button", { name: "收起", exact: true }).waitFor();
+});
+
+await walk("who types while nothing has the focus writes a message; a press beside the words does too", {}, async (page) => {
+  await page.evaluate(() => document.activeElement.blur());
+  await page.keyboard.type("hi");
+  assert.equal(await field(page).inputValue(), "hi");
+  await page.evaluate(() => document.activeElement.blur());
+  await field(page).fill("");
+  await page.evaluate(() => document.activeElement.blur());
+  await page.locator("#composer-hint").click();
+  assert.equal(await page.evaluate(() => document.activeElement.tagName), "TEXTAREA");
 });
 
 await walk("Escape stops from anywhere in the room, but closes a menu first", { tick: 60 }, async (page) => {

@@ -20,9 +20,10 @@ export function formatBytes(bytes: number): string {
   return `${value >= 100 || unit === 0 ? Math.round(value) : value.toFixed(1)} ${units[unit]}`;
 }
 
-/** 0.4 s, 12 s, 3 min 20 s. */
+/** 28 ms, 0.4 s, 12 s, 3 min 20 s. */
 export function formatDuration(ms: number): string {
-  const [s, min, h] = language() === "zh" ? ["秒", "分", "小时"] : ["s", "min", "h"];
+  const [milli, s, min, h] = language() === "zh" ? ["毫秒", "秒", "分", "小时"] : ["ms", "s", "min", "h"];
+  if (ms > 0 && ms < 100) return `${Math.round(ms)} ${milli}`;
   const seconds = ms / 1000;
   if (seconds < 10) return `${seconds.toFixed(1)} ${s}`;
   if (seconds < 60) return `${Math.round(seconds)} ${s}`;
