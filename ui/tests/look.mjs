@@ -73,7 +73,7 @@ for (const language of ["zh", "en"]) {
         if (only && !new RegExp(only).test(name)) continue;
         const { context, page, problems } = await open(browser, server.url, { language, theme, ...options }, view);
         try {
-          await page.waitForSelector("nav, main", { timeout: 5000 });
+          await page.waitForSelector("nav, main", { timeout: 30_000 });
           if (view.width < 900 && go && !scene.startsWith("room-") && !["typing", "streaming", "reading", "settings", "palette", "models", "welcome", "search"].includes(scene)) {
             await page.keyboard.press("Control+b");
             await page.waitForTimeout(150);
