@@ -29,6 +29,8 @@ pub fn open<R: Runtime>(handle: &AppHandle<R>) -> tauri::Result<()> {
     let page = format!("index.html?language={language}");
     WebviewWindowBuilder::new(handle, NAME, WebviewUrl::App(page.into()))
         .title("Huacaya")
+        // Copying an answer or a block of code is the page's own button.
+        .enable_clipboard_access()
         .inner_size(1240.0, 820.0)
         .min_inner_size(640.0, 480.0)
         .on_navigation(|address| {
