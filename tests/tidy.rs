@@ -16,8 +16,10 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("huacaya-weights", &["huacaya-kernels", "huacaya-progress"]),
     ("huacaya-engine", &["huacaya-weights", "huacaya-kernels", "huacaya-progress"]),
     ("huacaya-train", &["huacaya-engine", "huacaya-weights", "huacaya-progress"]),
+    ("huacaya-hub", &["huacaya-progress"]),
+    ("huacaya-loopback", &[]),
     ("huacaya-store", &[]),
-    ("huacaya-app", &["huacaya-progress", "huacaya-weights", "huacaya-engine", "huacaya-store"]),
+    ("huacaya-app", &["huacaya-progress", "huacaya-weights", "huacaya-engine", "huacaya-hub", "huacaya-store"]),
     ("huacaya-cli", &["huacaya-app"]),
     ("huacaya-xtask", &[]),
     ("huacaya", &["huacaya-app"]),
@@ -32,7 +34,8 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("memmap2", &["huacaya-weights"]),
     ("tokenizers", &["huacaya-engine"]),
     ("minijinja", &["huacaya-engine"]),
-    ("reqwest", &[]),
+    ("reqwest", &["huacaya-hub"]),
+    ("hf-hub", &["huacaya-hub"]),
 ];
 
 /// Past this, a file holds more than one noun.

@@ -1,0 +1,1 @@
+//! Finds and downloads model files: hubs, mirrors, resume, verify. The only crate that opens outbound connections.
