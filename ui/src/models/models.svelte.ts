@@ -123,6 +123,16 @@ class Asking {
   adding = $state<Chosen[] | null>(null);
   /** A model that gets another name. */
   renaming = $state<Model | null>(null);
+  /** An adapter that is to be merged onto a base. */
+  merging = $state<Model | null>(null);
+  /** A model that is to be deleted; or taken off the list, where its file is not ours. */
+  deleting = $state<Model | null>(null);
+  /** A model whose file is looked into. */
+  inspecting = $state<Model | null>(null);
+  /** A file that came another way, to be recognised by its size and hash. */
+  recognising = $state<Chosen | null>(null);
+  /** The models of other programs are being looked for. */
+  elsewhere = $state(false);
 }
 
 export const asking = new Asking();
@@ -171,6 +181,12 @@ export async function locate(model: Model) {
 export async function choose(kind: "model_file" | "model_folder") {
   const chosen = await act(transport.choose(kind, undefined, kind === "model_file" ? ["gguf"] : undefined));
   if (chosen) asking.adding = [chosen];
+}
+
+/** Opens the system's dialog; what the chosen file is, is found out next. */
+export async function recognise() {
+  const chosen = await act(transport.choose("model_file"));
+  if (chosen) asking.recognising = chosen;
 }
 
 export async function add(files: Chosen[], copy: boolean) {
