@@ -180,7 +180,7 @@ impl App {
                 JobState::Done | JobState::Stopped => true,
                 JobState::Interrupted => matches!(task, Ok(Task::Load { .. } | Task::Hash { .. })),
                 JobState::Failed => matches!(task, Ok(Task::Load { .. })),
-                JobState::Waiting | JobState::Running => false,
+                JobState::Waiting | JobState::Running | JobState::Paused => false,
             };
             if over {
                 self.inner.store.dismiss_job(job.id).await?;

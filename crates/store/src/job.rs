@@ -6,7 +6,7 @@ use sqlx::sqlite::SqliteRow;
 use ts_rs::TS;
 
 use crate::error::Attempt;
-use crate::sql::{Damaged, as_text, integer, json, now_ms, optional_integer, text, to_json};
+use crate::sql::{Damaged, as_text, integer, json, now_ms, optional_integer, optional_text, text, to_json};
 use crate::{Error, JobId, Key, Problem, Result, Store, Time};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
@@ -20,6 +20,8 @@ pub enum JobState {
     Stopped,
     /// The process that ran it ended; it can be run again.
     Interrupted,
+    /// The person told it to wait; it goes on when the person says so. No process's.
+    Paused,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, TS)]
@@ -30,6 +32,8 @@ pub struct Job {
     pub state: JobState,
     /// Place in the queue.
     pub position: i64,
+    /// What it is at while it runs or waits: "connecting", "fetching", "verifying", …
+    pub stage: Option<String>,
     /// Bytes or steps; `total` 0 while unknown.
     pub done: u64,
     pub total: u64,
@@ -43,12 +47,18 @@ pub struct Job {
 impl JobState {
     /// It will not change by itself any more.
     pub fn is_over(self) -> bool {
-        !matches!(self, JobState::Waiting | JobState::Running)
+        !matches!(self, JobState::Waiting | JobState::Running | JobState::Paused)
+    }
+
+    /// A process has it: it runs there, or waits there for its turn.
+    fn is_owned(self) -> bool {
+        matches!(self, JobState::Waiting | JobState::Running)
     }
 }
 
 as_text!(JobState {
-    Waiting = "waiting", Running = "running", Done = "done", Failed = "failed", Stopped = "stopped", Interrupted = "interrupted"
+    Waiting = "waiting", Running = "running", Done = "done", Failed = "failed", Stopped = "stopped", Interrupted = "interrupted",
+    Paused = "paused"
 } else Interrupted);
 
 pub(crate) const V1: &str = "
@@ -68,6 +78,10 @@ pub(crate) const V1: &str = "
     CREATE INDEX jobs_state ON jobs (state, position);
 ";
 
+pub(crate) const V2: &str = "
+    ALTER TABLE jobs ADD COLUMN stage TEXT;
+";
+
 fn read(row: &SqliteRow) -> Job {
     let id = JobId(integer(row, "id"));
     let mut damaged = Damaged::default();
@@ -80,6 +94,7 @@ fn read(row: &SqliteRow) -> Job {
         task,
         state: JobState::from_text(&text(row, "state")),
         position: integer(row, "position"),
+        stage: optional_text(row, "stage"),
         done: integer(row, "done").max(0) as u64,
         total: integer(row, "total").max(0) as u64,
         error: error.or(damage),
@@ -125,8 +140,8 @@ impl Store {
         load(&mut tx, id).await.attempt("read the job")?.ok_or(Error::Missing(Key::Job(id)))
     }
 
-    /// The state, position, done, total, error, outcome. A job that is set waiting or running is this process's from
-    /// then on; `finished_ms` is set by the store when the state becomes a final one.
+    /// The state, position, stage, done, total, error, outcome. A job that is set waiting or running is this process's
+    /// from then on; `finished_ms` is set by the store when the state becomes a final one.
     pub async fn update_job(&self, id: JobId, change: impl FnOnce(&mut Job) + Send) -> Result<Job> {
         let mut write = self.write("change the job").await?;
         let attempt = write.attempt;
@@ -138,13 +153,14 @@ impl Store {
             (false, true) => Some(now_ms()),
             (_, false) => None,
         };
-        let owner = (!job.state.is_over()).then(|| write.owner().to_string());
+        let owner = job.state.is_owned().then(|| write.owner().to_string());
         sqlx::query(
-            "UPDATE jobs SET state = ?, position = ?, done = ?, total = ?, error = ?, outcome = ?, finished_ms = ?, owner = ?
-             WHERE id = ?",
+            "UPDATE jobs SET state = ?, position = ?, stage = ?, done = ?, total = ?, error = ?, outcome = ?,
+                finished_ms = ?, owner = ? WHERE id = ?",
         )
         .bind(job.state.as_text())
         .bind(job.position)
+        .bind(&job.stage)
         .bind(job.done as i64)
         .bind(job.total as i64)
         .bind(job.error.as_ref().map(to_json))
@@ -176,6 +192,88 @@ impl Store {
         write.commit().await
     }
 
+    /// What a running job is at. A job that does not run any more is left alone.
+    pub async fn stage_job(&self, job: JobId, stage: Option<&str>) -> Result<()> {
+        let mut write = self.write("note what the job is at").await?;
+        let attempt = write.attempt;
+        sqlx::query("UPDATE jobs SET stage = ? WHERE id = ? AND state = 'running'")
+            .bind(stage)
+            .bind(job)
+            .execute(write.conn())
+            .await
+            .attempt(attempt)?;
+        write.note(Key::Job(job));
+        write.commit().await
+    }
+
+    /// A job that rests (paused, interrupted, failed or stopped) waits for its turn again, as this process's. `None`:
+    /// it does not rest, so somebody has it already.
+    pub async fn revive_job(&self, job: JobId) -> Result<Option<Job>> {
+        let mut write = self.write("take the job up again").await?;
+        let attempt = write.attempt;
+        let owner = write.owner().to_string();
+        let revived = sqlx::query(
+            "UPDATE jobs SET state = 'waiting', stage = NULL, error = NULL, finished_ms = NULL, owner = ?
+             WHERE id = ? AND state IN ('paused', 'interrupted', 'failed', 'stopped')",
+        )
+        .bind(owner)
+        .bind(job)
+        .execute(write.conn())
+        .await
+        .attempt(attempt)?;
+        if revived.rows_affected() == 0 {
+            return Ok(None);
+        }
+        let row = load(write.conn(), job).await.attempt(attempt)?;
+        write.note(Key::Job(job));
+        write.commit().await?;
+        Ok(row)
+    }
+
+    /// Puts a job before another one in the queue; without one, at the end.
+    pub async fn move_job(&self, job: JobId, before: Option<JobId>) -> Result<()> {
+        let mut write = self.write("move the job").await?;
+        let attempt = write.attempt;
+        let rows = load_all(write.conn()).await.attempt(attempt)?;
+        if rows.iter().all(|row| row.id != job) {
+            return Err(Error::Missing(Key::Job(job)));
+        }
+        let mut order: Vec<JobId> = rows.iter().map(|row| row.id).filter(|id| *id != job).collect();
+        let place = before.and_then(|before| order.iter().position(|id| *id == before)).unwrap_or(order.len());
+        order.insert(place, job);
+        for (position, id) in (1i64..).zip(order) {
+            if rows.iter().any(|row| row.id == id && row.position != position) {
+                let update = sqlx::query("UPDATE jobs SET position = ? WHERE id = ?").bind(position).bind(id);
+                update.execute(write.conn()).await.attempt(attempt)?;
+                write.note(Key::Job(id));
+            }
+        }
+        write.commit().await
+    }
+
+    /// All jobs, in the order of the queue.
+    pub async fn jobs(&self) -> Result<Vec<Job>> {
+        let mut tx = self.read("read the jobs").await?;
+        load_all(&mut tx).await.attempt("read the jobs")
+    }
+
+    /// Starts this waiting job of this process; whether it was still there to be started.
+    pub async fn begin_job(&self, job: JobId) -> Result<bool> {
+        let mut write = self.write("start the job").await?;
+        let attempt = write.attempt;
+        let owner = write.owner().to_string();
+        let begun =
+            sqlx::query("UPDATE jobs SET state = 'running', stage = NULL WHERE id = ? AND state = 'waiting' AND owner = ?")
+                .bind(job)
+                .bind(owner)
+                .execute(write.conn())
+                .await
+                .attempt(attempt)?;
+        write.note(Key::Job(job));
+        write.commit().await?;
+        Ok(begun.rows_affected() > 0)
+    }
+
     /// The first waiting job of this process, now running.
     pub async fn take_job(&self) -> Result<Option<Job>> {
         let mut write = self.write("take the next job").await?;
@@ -201,7 +299,7 @@ impl Store {
     pub async fn dismiss_job(&self, job: JobId) -> Result<()> {
         let mut write = self.write("dismiss the job").await?;
         let attempt = write.attempt;
-        let result = sqlx::query("DELETE FROM jobs WHERE id = ? AND state NOT IN ('waiting', 'running')")
+        let result = sqlx::query("DELETE FROM jobs WHERE id = ? AND state NOT IN ('waiting', 'running', 'paused')")
             .bind(job)
             .execute(write.conn())
             .await

@@ -13,18 +13,21 @@ use crate::{Error, Result};
 /// "Huac": other programs' databases are not ours to migrate.
 pub(crate) const APPLICATION_ID: i64 = 0x4875_6163;
 
-pub(crate) const VERSIONS: &[&[&str]] = &[&[
-    crate::change::V1,
-    crate::folder::V1,
-    crate::persona::V1,
-    crate::model::V1,
-    crate::chat::V1,
-    crate::message::V1,
-    crate::job::V1,
-    crate::setting::V1,
-    crate::draft::V1,
-    crate::search::V1,
-]];
+pub(crate) const VERSIONS: &[&[&str]] = &[
+    &[
+        crate::change::V1,
+        crate::folder::V1,
+        crate::persona::V1,
+        crate::model::V1,
+        crate::chat::V1,
+        crate::message::V1,
+        crate::job::V1,
+        crate::setting::V1,
+        crate::draft::V1,
+        crate::search::V1,
+    ],
+    &[crate::model::V2, crate::job::V2, crate::connection::V2],
+];
 
 /// The version and application id that a database says it has. Both are 0 in a new one.
 pub(crate) async fn stamps(conn: &mut SqliteConnection) -> sqlx::Result<(i64, i64)> {
@@ -68,6 +71,7 @@ pub(crate) async fn migrate(conn: &mut SqliteConnection, path: &Path, versions: 
 mod tests {
     use super::*;
     use crate::sql::connect;
+    use crate::{HashState, Source};
 
     const FIRST: &[&str] = &["CREATE TABLE notes (id INTEGER PRIMARY KEY, words TEXT NOT NULL)"];
     const SECOND: &[&str] = &["ALTER TABLE notes ADD COLUMN stars INTEGER NOT NULL DEFAULT 3"];
@@ -84,6 +88,32 @@ mod tests {
         let row = sqlx::query("SELECT words, stars FROM notes").fetch_one(&mut conn).await.unwrap();
         assert_eq!((row.get::<String, _>(0), row.get::<i64, _>(1)), ("旧的".to_string(), 3));
         assert_eq!(stamps(&mut conn).await.unwrap(), (2, APPLICATION_ID));
+    }
+
+    #[tokio::test]
+    async fn a_database_of_the_first_version_keeps_its_models_and_jobs() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("huacaya.db");
+        let mut conn = connect(&path).await.unwrap();
+        migrate(&mut conn, &path, &VERSIONS[..1]).await.unwrap();
+        sqlx::raw_sql(
+            "INSERT INTO models (name, path, place, modified_ms, bundled, kind, state, architecture, quantization,
+                file_bytes, parameter_count, context_tokens, sha256, added_ms)
+             VALUES ('七B', '/模型/a.gguf', X'2F61', 5, 0, 'chat', 'ready', 'llama', 'Q8_0', 7, 8, 4096, 'ab', 9),
+                    ('demo', '/d.gguf', X'2F64', 5, 1, 'chat', 'ready', 'llama', 'F16', 7, 8, 512, NULL, 9);
+             INSERT INTO jobs (task, state, position, created_ms) VALUES ('{\"kind\":\"hash\"}', 'done', 1, 2);",
+        )
+        .execute(&mut conn)
+        .await
+        .unwrap();
+        migrate(&mut conn, &path, VERSIONS).await.unwrap();
+        let models = crate::model::load_all(&mut conn).await.unwrap();
+        let [old, demo] = &models[..] else { panic!("{models:?}") };
+        assert_eq!((demo.name.as_str(), &demo.source, demo.hash), ("demo", &Source::BuiltIn, HashState::Verified));
+        assert_eq!((old.name.as_str(), &old.source, old.hash), ("七B", &Source::File, HashState::Computed));
+        assert_eq!((old.persona, old.checked_ms, old.in_storage, &old.adapter), (None, None, false, &None));
+        let jobs = crate::job::load_all(&mut conn).await.unwrap();
+        assert_eq!((jobs.len(), jobs[0].created_ms), (1, 2));
     }
 
     #[tokio::test]

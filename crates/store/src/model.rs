@@ -10,7 +10,7 @@ use ts_rs::TS;
 use crate::change::Note;
 use crate::error::Attempt;
 use crate::sql::{Damaged, as_text, flag, integer, json, now_ms, optional_integer, optional_text, text, to_json};
-use crate::{ChatId, Error, Key, ModelId, Parameters, Result, Store, Time};
+use crate::{ChatId, Error, Key, ModelId, Parameters, PersonaId, Result, Store, Time, owner};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
 #[serde(rename_all = "snake_case")]
@@ -18,6 +18,47 @@ pub enum ModelKind {
     /// Continues raw text; has no template.
     Base,
     Chat,
+    /// A LoRA adapter: cannot be loaded alone, can be merged into its base.
+    Adapter,
+}
+
+/// Where a model came from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Source {
+    /// It came with the program.
+    BuiltIn,
+    /// A file or folder that the person pointed at, or put into the storage folder.
+    File,
+    /// Another program's file, used in its place.
+    Program { program: String },
+    /// `file`: the first, of a model of several.
+    Hub { endpoint: String, repository: String, revision: String, file: String },
+    Url { url: String },
+    /// Made here; `from` says of what.
+    Made { from: String },
+}
+
+/// What is known of a model's SHA-256.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[serde(rename_all = "snake_case")]
+pub enum HashState {
+    /// Not computed yet.
+    Unknown,
+    /// Computed here; nothing to compare it with.
+    Computed,
+    /// Equal to the one that the hub or the catalogue gives.
+    Verified,
+    /// The bytes are not what they were or should be; `sha256` stays the one that is right.
+    Wrong,
+}
+
+/// What a LoRA adapter says of itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
+pub struct Adapter {
+    /// The model that it was trained on, as its author named it.
+    pub base: String,
+    pub rank: u32,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
@@ -34,10 +75,13 @@ pub enum ModelState {
 pub struct Model {
     pub id: ModelId,
     pub name: String,
-    /// Shown to the person; commands take ids.
+    /// Shown to the person; commands take ids. Of a model of several files the first, or their folder.
     pub path: String,
     /// It came with the program.
     pub bundled: bool,
+    pub source: Source,
+    /// "Chinese-Alpaca-2", "Qwen3", …; "": not known.
+    pub family: String,
     pub kind: ModelKind,
     pub state: ModelState,
     /// "llama", "qwen2", …
@@ -48,7 +92,15 @@ pub struct Model {
     pub parameter_count: u64,
     /// What it was made for, in tokens.
     pub context_tokens: u32,
+    /// Of a model of several files that of all their bytes, in the order of their names.
     pub sha256: Option<String>,
+    pub hash: HashState,
+    /// When `hash` was last found out.
+    pub checked_ms: Option<Time>,
+    /// Its file lies in the storage folder: deleting the model frees it.
+    pub in_storage: bool,
+    /// Of a LoRA adapter only.
+    pub adapter: Option<Adapter>,
     /// Name of the template in use and where it came from: "built in", "file", "set by you".
     pub template: String,
     pub template_source: String,
@@ -56,6 +108,8 @@ pub struct Model {
     pub thinks: bool,
     /// Default parameters for this model, under the persona's.
     pub parameters: Parameters,
+    /// The persona of new chats with this model.
+    pub persona: Option<PersonaId>,
     /// The process that holds it in memory, and where it runs ("CPU", "CUDA", "Metal").
     pub loaded_by: Option<String>,
     pub device: Option<String>,
@@ -71,7 +125,18 @@ pub struct ModelFile {
     pub modified_ms: Time,
 }
 
-as_text!(ModelKind { Base = "base", Chat = "chat" } else Chat);
+/// A model that was deleted with its files; they wait in the storage folder for the undo, or for the next start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeletedModel {
+    pub id: ModelId,
+    /// Where its files were.
+    pub file: ModelFile,
+    /// A program that is still running deleted it, and may undo that.
+    pub kept: bool,
+}
+
+as_text!(ModelKind { Base = "base", Adapter = "adapter", Chat = "chat" } else Chat);
+as_text!(HashState { Computed = "computed", Verified = "verified", Wrong = "wrong", Unknown = "unknown" } else Unknown);
 as_text!(ModelState { Ready = "ready", Missing = "missing", Changed = "changed" } else Changed);
 
 /// `place` holds the path's exact bytes (`path` is for people: not every file name is Unicode).
@@ -103,6 +168,24 @@ pub(crate) const V1: &str = "
     ) STRICT;
 ";
 
+/// `trash` names the process that deleted the model with its files.
+pub(crate) const V2: &str = "
+    ALTER TABLE models ADD COLUMN source TEXT NOT NULL DEFAULT '{\"kind\":\"file\"}';
+    ALTER TABLE models ADD COLUMN family TEXT NOT NULL DEFAULT '';
+    ALTER TABLE models ADD COLUMN persona INTEGER;
+    ALTER TABLE models ADD COLUMN hash TEXT NOT NULL DEFAULT 'unknown';
+    ALTER TABLE models ADD COLUMN checked_ms INTEGER;
+    ALTER TABLE models ADD COLUMN in_storage INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE models ADD COLUMN adapter TEXT;
+    ALTER TABLE models ADD COLUMN trash TEXT;
+    UPDATE models SET hash = 'computed' WHERE sha256 IS NOT NULL;
+    UPDATE models SET source = '{\"kind\":\"built_in\"}', hash = 'verified' WHERE bundled = 1;
+";
+
+/// A persona that is deleted is not named.
+const SELECT: &str = "SELECT *,
+    (SELECT id FROM personas WHERE id = models.persona AND deleted_ms IS NULL) AS persona_now FROM models";
+
 fn read(row: &SqliteRow) -> Model {
     let id = ModelId(integer(row, "id"));
     let mut damaged = Damaged::default();
@@ -111,6 +194,8 @@ fn read(row: &SqliteRow) -> Model {
         name: text(row, "name"),
         path: text(row, "path"),
         bundled: flag(row, "bundled"),
+        source: json(row, "source", &mut damaged).unwrap_or(Source::File),
+        family: text(row, "family"),
         kind: ModelKind::from_text(&text(row, "kind")),
         state: ModelState::from_text(&text(row, "state")),
         architecture: text(row, "architecture"),
@@ -119,10 +204,15 @@ fn read(row: &SqliteRow) -> Model {
         parameter_count: integer(row, "parameter_count").max(0) as u64,
         context_tokens: integer(row, "context_tokens").clamp(0, u32::MAX.into()) as u32,
         sha256: optional_text(row, "sha256"),
+        hash: HashState::from_text(&text(row, "hash")),
+        checked_ms: optional_integer(row, "checked_ms"),
+        in_storage: flag(row, "in_storage"),
+        adapter: json(row, "adapter", &mut damaged),
         template: text(row, "template"),
         template_source: text(row, "template_source"),
         thinks: flag(row, "thinks"),
         parameters: json(row, "parameters", &mut damaged).unwrap_or_default(),
+        persona: optional_integer(row, "persona_now").map(PersonaId),
         loaded_by: optional_text(row, "loaded_by"),
         device: optional_text(row, "device"),
         added_ms: integer(row, "added_ms"),
@@ -133,12 +223,14 @@ fn read(row: &SqliteRow) -> Model {
 }
 
 pub(crate) async fn load(conn: &mut SqliteConnection, id: ModelId) -> sqlx::Result<Option<Model>> {
-    let query = sqlx::query("SELECT * FROM models WHERE id = ? AND deleted_ms IS NULL").bind(id);
+    let query = sqlx::AssertSqlSafe(format!("{SELECT} WHERE id = ? AND deleted_ms IS NULL"));
+    let query = sqlx::query(query).bind(id);
     Ok(query.fetch_optional(conn).await?.as_ref().map(read))
 }
 
 pub(crate) async fn load_all(conn: &mut SqliteConnection) -> sqlx::Result<Vec<Model>> {
-    let query = sqlx::query("SELECT * FROM models WHERE deleted_ms IS NULL ORDER BY name, id");
+    let query = sqlx::AssertSqlSafe(format!("{SELECT} WHERE deleted_ms IS NULL ORDER BY name, id"));
+    let query = sqlx::query(query);
     Ok(query.fetch_all(conn).await?.iter().map(read).collect())
 }
 
@@ -151,7 +243,8 @@ async fn write_row(conn: &mut SqliteConnection, model: &Model) -> sqlx::Result<(
     sqlx::query(
         "UPDATE models SET name = ?, bundled = ?, kind = ?, state = ?, architecture = ?, quantization = ?,
             parameter_count = ?, context_tokens = ?, sha256 = ?, template = ?, template_source = ?, thinks = ?,
-            parameters = ?, used_ms = ? WHERE id = ?",
+            parameters = ?, used_ms = ?, source = ?, family = ?, hash = ?, checked_ms = ?, in_storage = ?, adapter = ?,
+            persona = ? WHERE id = ?",
     )
     .bind(&model.name)
     .bind(model.bundled)
@@ -167,6 +260,13 @@ async fn write_row(conn: &mut SqliteConnection, model: &Model) -> sqlx::Result<(
     .bind(model.thinks)
     .bind(to_json(&model.parameters))
     .bind(model.used_ms)
+    .bind(to_json(&model.source))
+    .bind(&model.family)
+    .bind(model.hash.as_text())
+    .bind(model.checked_ms)
+    .bind(model.in_storage)
+    .bind(model.adapter.as_ref().map(to_json))
+    .bind(model.persona)
     .bind(model.id)
     .execute(conn)
     .await?;
@@ -187,6 +287,10 @@ async fn write_file(conn: &mut SqliteConnection, id: ModelId, file: &ModelFile) 
 
 async fn at(conn: &mut SqliteConnection, path: &Path) -> sqlx::Result<Option<ModelId>> {
     sqlx::query_scalar("SELECT id FROM models WHERE place = ?").bind(place(path)).fetch_optional(conn).await
+}
+
+fn file_of(place: Vec<u8>, bytes: i64, modified_ms: Time) -> ModelFile {
+    ModelFile { path: path_at(place), bytes: bytes.max(0) as u64, modified_ms }
 }
 
 #[cfg(unix)]
@@ -216,8 +320,8 @@ fn path_at(place: Vec<u8>) -> PathBuf {
 
 impl Store {
     /// A model file that passed its checks. `id`, `path`, `file_bytes`, `added_ms` and `loaded_by` of `model` are
-    /// ignored. A row with the same path is replaced (and comes back if it was removed), and keeps its id, name and
-    /// parameters.
+    /// ignored. A row with the same path is replaced (and comes back if it was removed), and keeps its id, name,
+    /// parameters and persona.
     pub async fn add_model(&self, model: Model, file: &ModelFile) -> Result<Model> {
         let mut write = self.write("add the model").await?;
         let attempt = write.attempt;
@@ -225,13 +329,14 @@ impl Store {
         let mut model = model;
         let id = match at(conn, &file.path).await.attempt(attempt)? {
             Some(id) => {
-                sqlx::query("UPDATE models SET deleted_ms = NULL WHERE id = ?")
+                sqlx::query("UPDATE models SET deleted_ms = NULL, trash = NULL WHERE id = ?")
                     .bind(id)
                     .execute(&mut *conn)
                     .await
                     .attempt(attempt)?;
                 let kept = require(conn, id).await?;
-                model = Model { name: kept.name, parameters: kept.parameters, used_ms: kept.used_ms, ..model };
+                let Model { name, parameters, persona, used_ms, .. } = kept;
+                model = Model { name, parameters, persona, used_ms, ..model };
                 id
             }
             None => {
@@ -268,7 +373,7 @@ impl Store {
         let query = sqlx::query_as("SELECT place, file_bytes, modified_ms FROM models WHERE id = ?").bind(model);
         let row: Option<(Vec<u8>, i64, Time)> = query.fetch_optional(&mut *tx).await.attempt("read the model")?;
         let (place, bytes, modified_ms) = row.ok_or(Error::Missing(Key::Model(model)))?;
-        Ok(ModelFile { path: path_at(place), bytes: bytes.max(0) as u64, modified_ms })
+        Ok(file_of(place, bytes, modified_ms))
     }
 
     /// The row, removed ones too, that stands for this path.
@@ -336,21 +441,82 @@ impl Store {
         Ok(row)
     }
 
+    /// Where the storage folder moved a model's file to; removed and deleted models have one too.
+    pub async fn rebase_model(&self, model: ModelId, file: &ModelFile) -> Result<()> {
+        let mut write = self.write("move the model").await?;
+        let attempt = write.attempt;
+        write_file(write.conn(), model, file).await.attempt(attempt)?;
+        write.note(Key::Model(model));
+        write.commit().await
+    }
+
+    /// Every model's file, those of removed and deleted ones too.
+    pub async fn model_files(&self) -> Result<Vec<(ModelId, ModelFile)>> {
+        let mut tx = self.read("read the models").await?;
+        let query = sqlx::query_as("SELECT id, place, file_bytes, modified_ms FROM models ORDER BY id");
+        let rows: Vec<(ModelId, Vec<u8>, i64, Time)> = query.fetch_all(&mut *tx).await.attempt("read the models")?;
+        Ok(rows.into_iter().map(|(id, place, bytes, modified)| (id, file_of(place, bytes, modified))).collect())
+    }
+
+    /// How many chats name this model.
+    pub async fn chats_of_model(&self, model: ModelId) -> Result<u32> {
+        let mut tx = self.read("count the chats").await?;
+        let query = sqlx::query_scalar("SELECT COUNT(*) FROM chats WHERE model = ? AND deleted_ms IS NULL").bind(model);
+        query.fetch_one(&mut *tx).await.attempt("count the chats")
+    }
+
     /// The row, not the file.
     pub async fn remove_model(&self, model: ModelId) -> Result<()> {
-        self.set_model_removed(model, Some(now_ms())).await
+        self.set_model_removed(model, Some(now_ms()), false).await
+    }
+
+    /// The row; the caller puts its files aside next. Until then nothing is lost: see `deleted_models`.
+    pub async fn delete_model(&self, model: ModelId) -> Result<()> {
+        self.set_model_removed(model, Some(now_ms()), true).await
     }
 
     pub async fn restore_model(&self, model: ModelId) -> Result<Model> {
-        self.set_model_removed(model, None).await?;
+        self.set_model_removed(model, None, false).await?;
         self.model(model).await
     }
 
-    async fn set_model_removed(&self, model: ModelId, deleted_ms: Option<Time>) -> Result<()> {
+    /// Models that were deleted with their files and neither brought back nor forgotten.
+    pub async fn deleted_models(&self) -> Result<Vec<DeletedModel>> {
+        let attempt = "read the deleted models";
+        let mut tx = self.read(attempt).await?;
+        let query = "SELECT id, place, file_bytes, modified_ms, trash FROM models WHERE trash IS NOT NULL ORDER BY id";
+        let rows: Vec<(ModelId, Vec<u8>, i64, Time, String)> =
+            sqlx::query_as(query).fetch_all(&mut *tx).await.attempt(attempt)?;
+        let own = self.owner();
+        let deleted = rows.into_iter().map(|(id, place, bytes, modified, by)| DeletedModel {
+            id,
+            file: file_of(place, bytes, modified),
+            kept: by == own || owner::is_alive(&self.inner.folder, &by),
+        });
+        Ok(deleted.collect())
+    }
+
+    /// A deleted model whose files are gone for good. The one that came with the program stays removed.
+    pub async fn forget_model(&self, model: ModelId) -> Result<()> {
+        let mut write = self.write("forget the model").await?;
+        let attempt = write.attempt;
+        for statement in [
+            "DELETE FROM models WHERE id = ? AND trash IS NOT NULL AND bundled = 0",
+            "UPDATE models SET trash = NULL WHERE id = ?",
+        ] {
+            sqlx::query(statement).bind(model).execute(write.conn()).await.attempt(attempt)?;
+        }
+        write.note(Key::Model(model));
+        write.commit().await
+    }
+
+    async fn set_model_removed(&self, model: ModelId, deleted_ms: Option<Time>, with_files: bool) -> Result<()> {
         let mut write = self.write("remove or restore the model").await?;
         let attempt = write.attempt;
-        let result = sqlx::query("UPDATE models SET deleted_ms = ? WHERE id = ? AND (deleted_ms IS NULL) = ?")
+        let trash = with_files.then(|| write.owner().to_string());
+        let result = sqlx::query("UPDATE models SET deleted_ms = ?, trash = ? WHERE id = ? AND (deleted_ms IS NULL) = ?")
             .bind(deleted_ms)
+            .bind(trash)
             .bind(model)
             .bind(deleted_ms.is_some())
             .execute(write.conn())

@@ -8,7 +8,7 @@ use ts_rs::TS;
 use crate::change::Note;
 use crate::error::Attempt;
 use crate::sql::{Damaged, integer, json, now_ms, text, to_json};
-use crate::{ChatId, Error, Key, Parameters, PersonaId, Result, Store, Time};
+use crate::{ChatId, Error, Key, ModelId, Parameters, PersonaId, Result, Store, Time};
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, TS)]
 pub struct Persona {
@@ -145,7 +145,13 @@ impl Store {
             .fetch_all(write.conn())
             .await
             .attempt(attempt)?;
+        let models: Vec<ModelId> = sqlx::query_scalar("SELECT id FROM models WHERE persona = ? AND deleted_ms IS NULL")
+            .bind(persona)
+            .fetch_all(write.conn())
+            .await
+            .attempt(attempt)?;
         write.note(Key::Persona(persona));
+        models.into_iter().for_each(|model| write.note(Key::Model(model)));
         chats.into_iter().for_each(|chat| write.note_other(Note::Row(Key::Chat(chat))));
         write.commit().await
     }
