@@ -26,10 +26,26 @@ pub struct Memory {
 
 impl Memory {
     pub(crate) fn of(source: &Source, config: &Config, context: usize, on_cpu: bool) -> Result<Memory> {
+        Memory::count(config, context, on_cpu, |name, shape| Ok(source.view(name, shape)?.format))
+    }
+
+    /// What a model of this shape would need on the processor before there is a file of it; `format_of` says how a tensor
+    /// (by name) would be stored.
+    pub fn expected(config: &Config, context: usize, format_of: impl Fn(&str) -> Format) -> Result<Memory> {
+        config.validate()?;
+        Memory::count(config, context, true, |name, _| Ok(format_of(name)))
+    }
+
+    fn count(
+        config: &Config,
+        context: usize,
+        on_cpu: bool,
+        format_of: impl Fn(&str, &[usize]) -> Result<Format>,
+    ) -> Result<Memory> {
         let mut weights = 0;
         let blocks = keeps_blocks(config, on_cpu);
         for (name, shape) in config.parameters() {
-            let format = source.view(&name, &shape)?.format;
+            let format = format_of(&name, &shape)?;
             let multiplied = name != "token_embd.weight" || config.tied;
             weights += held(format, &shape, multiplied, blocks, on_cpu);
         }

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use huacaya_engine::sampling::Sampling;
 use huacaya_engine::template::{Chat, Prompt, Role, Turn};
-use huacaya_engine::{Engine, Error, Event, Extension, Finish, Kind, LoadOptions, Model, Request, Score, Stats, fit};
+use huacaya_engine::{Engine, Error, Event, Extension, Finish, Kind, LoadOptions, Memory, Model, Request, Score, Stats, fit};
 use huacaya_kernels::Format;
 use huacaya_progress::unwatched;
 use tempfile::TempDir;
@@ -336,4 +336,15 @@ fn a_chat_that_is_too_long_loses_its_oldest_turns() {
     assert!(fitted.tokens + 100 <= 512 && fitted.rendered.text.contains("sys"));
     let one_more = Chat { turns: chat.turns[fitted.first - 2..].to_vec(), ..chat };
     assert!(model.render(&Prompt::Chat(one_more)).unwrap().tokens.len() + 100 > 512);
+}
+
+#[test]
+fn what_is_expected_of_a_shape_is_what_a_file_of_it_needs() {
+    for format in [Format::F32, Format::Q8_0] {
+        let fixture = fixture(format);
+        let estimated = Model::estimate(&fixture.path, &LoadOptions::default()).unwrap();
+        let model = load(&fixture, &LoadOptions::default());
+        let expected = Memory::expected(model.config(), estimated.context, |_| format).unwrap();
+        assert_eq!(expected, estimated, "{format}");
+    }
 }
