@@ -6,8 +6,8 @@ mod common;
 
 use common::{Folder, body, new_chat, open, turn};
 use huacaya_store::{
-    Attachment, Draft, Error, Example, JobState, Model, ModelFile, ModelId, ModelKind, ModelState, Parameters, Persona,
-    PersonaId, ROW_DAMAGED, Role, Store,
+    Attachment, Draft, Error, Example, HashState, JobState, Model, ModelFile, ModelId, ModelKind, ModelState, Parameters, Persona,
+    PersonaId, ROW_DAMAGED, Role, Source, Store,
 };
 use sqlx::Connection;
 
@@ -25,6 +25,8 @@ fn model(name: &str) -> Model {
         name: name.into(),
         path: String::new(),
         bundled: false,
+        source: Source::File,
+        family: String::new(),
         kind: ModelKind::Chat,
         state: ModelState::Ready,
         architecture: "llama".into(),
@@ -33,10 +35,15 @@ fn model(name: &str) -> Model {
         parameter_count: 7_000_000_000,
         context_tokens: 4096,
         sha256: None,
+        hash: HashState::Unknown,
+        checked_ms: None,
+        in_storage: false,
+        adapter: None,
         template: "alpaca-2".into(),
         template_source: "built in".into(),
         thinks: false,
         parameters: Parameters::default(),
+        persona: None,
         loaded_by: None,
         device: None,
         added_ms: 0,
