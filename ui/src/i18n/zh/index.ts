@@ -1,8 +1,13 @@
 //! The Chinese words, part by part.
 
+import { adding } from "./adding";
 import { chat } from "./chat";
+import { details } from "./details";
+import { downloads } from "./downloads";
+import { finding } from "./finding";
 import { list } from "./list";
 import { models } from "./models";
+import { network } from "./network";
 import { panel } from "./panel";
 import { mends, problems } from "./problems";
 import { rail } from "./rail";
@@ -14,4 +19,4 @@ import { palette } from "./palette";
 import { settings } from "./settings";
 import { welcome } from "./welcome";
 
-export const zh: typeof en = { rail, list, chat, shared, problems, mends, panel, models, inspector, page, palette, settings, welcome };
+export const zh: typeof en = { rail, list, chat, shared, problems, mends, panel, models, inspector, page, palette, settings, welcome, details, adding, network, finding, downloads };
