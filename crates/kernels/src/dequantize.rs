@@ -9,7 +9,7 @@ use crate::format::{BLOCK, SUPER_BLOCK};
 use crate::{Error, Format};
 
 /// The values of the 4-bit codes of IQ4_NL and IQ4_XS (`kvalues_iq4nl`).
-const IQ4_VALUES: [i8; 16] = [-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113];
+pub(crate) const IQ4_VALUES: [i8; 16] = [-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113];
 /// The values of the 4-bit codes of MXFP4 (E2M1), doubled (`kvalues_mxfp4`).
 const MXFP4_VALUES: [i8; 16] = [0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12];
 

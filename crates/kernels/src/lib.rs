@@ -8,13 +8,15 @@ mod quantize;
 
 pub use dequantize::dequantize;
 pub use format::{Format, ggml_type_name};
-pub use quantize::quantize;
+pub use quantize::{quantize, quantize_weighted};
 
 /// A caller handed over slices that do not fit each other, or asked for a conversion that is not there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Error {
     /// `bytes` is not a whole number of blocks, or `values` is not what they hold.
     Length { format: Format, bytes: usize, values: usize },
+    /// One importance is needed for each column of the row.
+    Importance { columns: usize, importance: usize },
     /// No quantizer writes this format.
     NoQuantizer { format: Format },
 }
@@ -29,7 +31,13 @@ impl std::fmt::Display for Error {
                     "{bytes} bytes of {format} do not hold {values} values: a block of {length} takes {size} bytes"
                 )
             }
-            Error::NoQuantizer { format } => write!(f, "cannot quantize to {format}: only F32, F16, BF16 and Q8_0"),
+            Error::Importance { columns, importance } => {
+                write!(
+                    f,
+                    "a row of {columns} values cannot be weighted by {importance} numbers: one a column is needed"
+                )
+            }
+            Error::NoQuantizer { format } => write!(f, "cannot quantize to {format}: it can only be read"),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used)] // a test may panic
 
-use huacaya_kernels::{Error, Format, dequantize, ggml_type_name, quantize};
+use huacaya_kernels::{Error, Format, dequantize, ggml_type_name, quantize, quantize_weighted};
 use proptest::prelude::*;
 
 fn golden(name: &str) -> Vec<u8> {
@@ -104,7 +104,7 @@ fn lengths_that_do_not_fit_are_refused() {
     assert_eq!(dequantize(Format::Q4_K, &[0; 144], &mut out), Err(error));
     let error = Error::Length { format: Format::Q8_0, bytes: 34, values: 31 };
     assert_eq!(quantize(Format::Q8_0, &out[..31], &mut [0; 34]), Err(error));
-    assert_eq!(quantize(Format::Q4_0, &out, &mut [0; 18]), Err(Error::NoQuantizer { format: Format::Q4_0 }));
+    assert_eq!(quantize(Format::MXFP4, &out, &mut [0; 17]), Err(Error::NoQuantizer { format: Format::MXFP4 }));
     assert_eq!(Format::F32.bytes_of(u64::MAX), None, "the size overflows");
     for format in Format::ALL {
         dequantize(format, &[], &mut []).unwrap();
@@ -145,4 +145,44 @@ proptest! {
             prop_assert!((value - back).abs() <= bound, "{value} became {back}");
         }
     }
+}
+
+/// Columns, their importance, the rows.
+fn ggml_rows() -> (usize, Vec<f32>, Vec<f32>) {
+    let file = golden("ggml_rows");
+    let columns = count(&file);
+    let numbers = floats(&file[8..]);
+    (columns, numbers[..columns].to_vec(), numbers[columns..].to_vec())
+}
+
+#[test]
+fn every_quantizer_writes_what_ggml_writes_byte_for_byte() {
+    let (columns, importance, values) = ggml_rows();
+    for format in Format::ALL {
+        if format.is_plain() || format == Format::MXFP4 {
+            continue;
+        }
+        for ending in ["", "_weighted"] {
+            let wanted = golden(&format!("ggml_{format}{ending}"));
+            let row_bytes = format.bytes_of(columns as u64).unwrap() as usize;
+            let mut found = vec![0; row_bytes];
+            for (row, (values, wanted)) in values.chunks(columns).zip(wanted.chunks(row_bytes)).enumerate() {
+                match ending {
+                    "" => quantize(format, values, &mut found).unwrap(),
+                    _ => quantize_weighted(format, values, &importance, &mut found).unwrap(),
+                }
+                for (block, (found, wanted)) in
+                    found.chunks(format.block_bytes()).zip(wanted.chunks(format.block_bytes())).enumerate()
+                {
+                    assert_eq!(found, wanted, "{format}{ending}, row {row}, block {block}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn an_importance_of_the_wrong_length_is_refused() {
+    let refused = quantize_weighted(Format::Q4_K, &[0.5; 256], &[1.0; 255], &mut [0; 144]);
+    assert_eq!(refused, Err(Error::Importance { columns: 256, importance: 255 }));
 }
