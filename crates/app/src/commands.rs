@@ -5,7 +5,7 @@
 //! snake_case; arguments are an object; an optional argument may be left out; an unknown one is an error.
 
 use huacaya_store::{
-    Attachment, Chat, ChatId, ChatKind, Example, Folder, FolderId, Found, JobId, MessageId, ModelId, Parameters,
+    Attachment, Chat, ChatId, ChatKind, Connection, Example, Folder, FolderId, Found, JobId, MessageId, ModelId, Parameters,
     Persona, PersonaId,
 };
 use serde::{Serialize, de::DeserializeOwned};
@@ -15,17 +15,24 @@ use ts_rs::{Config, TS};
 use crate::{
     App,
     bindings::{Argument, Declared, Types},
+    catalogue::CataloguePage,
     chats::{ChatEdit, NewChat},
     context::ContextUse,
+    deletion::Deletion,
     devices::Device,
     diagnostics::Diagnostics,
+    elsewhere::Elsewhere,
     error::{Code, Error, Result},
     exchange::{Format, Imported},
+    finding::{HubHit, RepositoryPage},
     inspector::Inspection,
+    metadata::ModelInside,
     models::{Fit, Scan},
+    network::{Dialect, NetworkState, NewEndpoint, Reach, TokenPlace},
     pages::NextToken,
     parameters::Defaults,
     personas::PersonaFields,
+    storage::DiskUse,
     talking::{Sending, Sent},
 };
 
@@ -168,11 +175,21 @@ commands! {
     /// Makes a persona of a character card (JSON, or PNG with the card inside).
     import_character(name: String, base64: String) -> Persona = |app| app.import_character(name, base64);
 
+    // Finding
+
+    /// The models that the program offers, with what each needs on this machine, and one to begin with.
+    catalogue() -> CataloguePage = |app| app.catalogue();
+
     // Models
 
-    /// Takes a model file into the list: in its place, or copied into the models folder.
+    /// Takes a model into the list (a GGUF file, one of several parts, a folder, a LoRA adapter): in its place, or copied
+    /// into the storage folder.
     import_model(chosen: u32, copy: bool) -> JobId = |app| app.import_model(chosen, copy);
-    /// Looks through the models folder for files that are not in the list.
+    /// Looks for models that other programs keep on this machine.
+    find_elsewhere() -> Vec<Elsewhere> = |app| app.find_elsewhere();
+    /// Finds out which model a file is, whatever its name, and whether it is whole.
+    recognise(chosen: u32) -> JobId = |app| app.recognise(chosen);
+    /// Looks through the storage folder for files that are not in the list.
     scan_models() -> Scan = |app| app.scan_models();
     /// Brings a model into memory. `anyway`: although it may not fit.
     load_model(model: ModelId, context: Option<u32>, anyway: bool) -> JobId = |app| app.load_model(model, context, anyway);
@@ -182,22 +199,74 @@ commands! {
     estimate(model: ModelId, context: Option<u32>) -> Fit = |app| app.estimate(model, context);
     /// Gives a model another name; the file keeps its own.
     rename_model(model: ModelId, name: String) -> () = |app| app.rename_model(model, name);
-    /// Sets a model's template (absent: the one found) and its own parameters.
-    set_model(model: ModelId, template: Option<String>, parameters: Parameters) -> ()
-        = |app| app.set_model(model, template, parameters);
+    /// Sets a model's template (absent: the one found), its own parameters and the persona of new chats with it.
+    set_model(model: ModelId, template: Option<String>, parameters: Parameters, persona: Option<PersonaId>) -> ()
+        = |app| app.set_model(model, template, parameters, persona);
     /// The names of the templates that a model can be set to.
     templates(model: ModelId) -> Vec<String> = |app| app.templates(model);
     /// Takes a model out of the list; the file stays. `restore_model` undoes it.
     remove_model(model: ModelId) -> () = |app| app.remove_model(model);
-    /// Undoes `remove_model`.
+    /// What deleting a model would do.
+    deletion(model: ModelId) -> Deletion = |app| app.deletion(model);
+    /// Deletes a model with its files (one outside the storage folder is only taken off the list). `restore_model` undoes
+    /// it until the next start.
+    delete_model(model: ModelId) -> () = |app| app.delete_model(model);
+    /// Removes for good what was deleted.
+    purge_deleted() -> () = |app| app.purge_deleted();
+    /// Undoes `remove_model` and `delete_model`.
     restore_model(model: ModelId) -> () = |app| app.restore_model(model);
     /// Says where the file of a model is now.
     locate_model(model: ModelId, chosen: u32) -> () = |app| app.locate_model(model, chosen);
 
+    /// What a model's files say: every key, every tensor.
+    read_metadata(model: ModelId) -> ModelInside = |app| app.read_metadata(model);
+    /// Computes a model's hash again and compares it with the one that is known.
+    verify_model(model: ModelId) -> JobId = |app| app.verify_model(model);
+    /// What the models take of the disk.
+    disk_use() -> DiskUse = |app| app.disk_use();
+    /// Moves the storage folder into the chosen, empty one.
+    move_storage(chosen: u32) -> JobId = |app| app.move_storage(chosen);
+
+    // Finding
+
+    /// Finds repositories on the hub by their names.
+    search_hub(text: String) -> Vec<HubHit> = |app| app.search_hub(text);
+    /// Reads a repository (`owner/name`, or an address of the hub) or a direct address of a model file: what there is to
+    /// download, and how it would run here.
+    read_repository(address: String) -> RepositoryPage = |app| app.read_repository(address);
+    /// Downloads a choice of a repository's page, or a file of a catalogue's entry. One under way already: its id.
+    download(address: String, choice: String) -> JobId = |app| app.download(address, choice);
+    /// Downloads a LoRA of the catalogue and its base, and merges them.
+    download_merged(entry: String) -> JobId = |app| app.download_merged(entry);
+    /// Merges an adapter into a base, as a new model.
+    merge(base: ModelId, adapter: ModelId, strength: f32, name: String) -> JobId
+        = |app| app.merge(base, adapter, strength, name);
+
+    // Network
+
+    /// The endpoints, the proxy and the offline switch, as they are in force.
+    network() -> NetworkState = |app| app.network();
+    /// Sets the endpoints, in the order in which they are asked; none: the program's own.
+    set_endpoints(endpoints: Vec<NewEndpoint>) -> () = |app| app.set_endpoints(endpoints);
+    /// Tries whether an endpoint is reached, and how fast it is.
+    test_endpoint(url: String, dialect: Dialect) -> Reach = |app| app.test_endpoint(url, dialect);
+    /// Keeps a token for an endpoint's host, or forgets it (absent); says where it is kept.
+    set_token(url: String, token: Option<String>) -> TokenPlace = |app| app.set_token(url, token);
+    /// The connections made last, the newest first.
+    connections(limit: u32) -> Vec<Connection> = |app| app.connections(limit);
+    /// Empties the list of connections.
+    forget_connections() -> () = |app| app.forget_connections();
+
     // Jobs
 
-    /// Stops a job.
+    /// Stops a job for good; what a download left is removed.
     stop_job(job: JobId) -> () = |app| app.stop_job(job);
+    /// Lets a download wait; what is there is kept.
+    pause_job(job: JobId) -> () = |app| app.pause_job(job);
+    /// Goes on with a download that was paused.
+    resume_job(job: JobId) -> () = |app| app.resume_job(job);
+    /// Puts a job before another one in the queue (absent: at its end).
+    move_job(job: JobId, before: Option<JobId>) -> () = |app| app.move_job(job, before);
     /// Runs a job again that failed, was stopped or was interrupted.
     retry_job(job: JobId) -> JobId = |app| app.retry_job(job);
     /// Takes a finished job out of the list.

@@ -147,20 +147,26 @@ fn estimate(row: &Model, file: &ModelFile, options: &LoadOptions) -> Result<Memo
     huacaya_engine::Model::estimate(&file.path, options).map_err(|error| Error::of_model(&row.name, error))
 }
 
-fn free_bytes() -> u64 {
+/// Memory that programs could take now.
+pub(crate) fn free_bytes() -> u64 {
     let memory = RefreshKind::nothing().with_memory(MemoryRefreshKind::nothing().with_ram());
     // A system that does not tell must not keep a model from being tried.
     System::new_with_specifics(memory).map_or(u64::MAX / 2, |system| system.available_memory())
 }
 
-/// What is needed against what is free, with the shorter contexts that would fit.
-fn compare(memory: &Memory, free: u64) -> Fit {
-    let total = memory.total();
-    let verdict = match total as f64 / free.max(1) as f64 {
+/// How what is needed fits into what is free.
+pub(crate) fn verdict(total: u64, free: u64) -> Verdict {
+    match total as f64 / free.max(1) as f64 {
         share if share <= WELL => Verdict::Well,
         share if share <= 1.0 => Verdict::Tight,
         _ => Verdict::TooLarge,
-    };
+    }
+}
+
+/// What is needed against what is free, with the shorter contexts that would fit.
+fn compare(memory: &Memory, free: u64) -> Fit {
+    let total = memory.total();
+    let verdict = verdict(total, free);
     let context = memory.context as u32;
     let shorter = std::iter::successors(Some(context / 2), |context| Some(context / 2));
     let choices = (shorter.take_while(|context| *context >= CONTEXT_LEAST))
@@ -171,6 +177,11 @@ fn compare(memory: &Memory, free: u64) -> Fit {
 }
 
 impl App {
+    /// What the model in memory takes, and would give back.
+    pub(crate) fn held_bytes(&self) -> u64 {
+        held(&self.inner.place)
+    }
+
     /// Loads a model as a job.
     pub(crate) async fn load_model(&self, model: ModelId, context: Option<u32>, anyway: bool) -> Result<JobId> {
         let (row, _) = self.ready_model(model).await?;
