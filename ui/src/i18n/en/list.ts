@@ -41,9 +41,11 @@ export const list = {
   jobLoad: (name: string) => `Loading ${name}`,
   jobImport: (name: string) => `Adding ${name}`,
   jobHash: (name: string) => `Checking ${name}`,
+  jobDownload: (name: string) => `Downloading ${name}`,
+  jobMerge: (name: string) => `Merging ${name}`,
   jobOther: "Working",
-  jobWaiting: "waiting",
-  jobLeft: (time: string) => `${time} left`,
+  jobPause: (name: string) => `Pause: ${name}`,
+  jobResume: (name: string) => `Go on: ${name}`,
   jobStop: (name: string) => `Stop: ${name}`,
   jobGo: (name: string) => `${name}: show where it runs`,
 };

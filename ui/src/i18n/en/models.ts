@@ -39,7 +39,7 @@ export const models = {
   startPage: "Write",
   fallback: (device: string, reason: string) => `Runs on the CPU because ${device} cannot be used: ${reason}`,
 
-  fits: { well: "Fits", tight: "Tight", too_large: "Too large" },
+  fits: { well: "Runs well", tight: "Tight", too_large: "Too large" },
   fitReason: (total: string, free: string) => `Needs ${total}, ${free} free`,
   fitParts: (weights: string, kv: string, scratch: string) => `weights ${weights}, context ${kv}, scratch ${scratch}`,
   missing: "File missing",

@@ -43,9 +43,11 @@ export const list: typeof en = {
   jobLoad: (name) => `正在载入 ${name}`,
   jobImport: (name) => `正在添加 ${name}`,
   jobHash: (name) => `正在校验 ${name}`,
+  jobDownload: (name) => `正在下载 ${name}`,
+  jobMerge: (name) => `正在合并 ${name}`,
   jobOther: "正在处理",
-  jobWaiting: "等待中",
-  jobLeft: (time) => `还需 ${time}`,
+  jobPause: (name) => `暂停：${name}`,
+  jobResume: (name) => `继续：${name}`,
   jobStop: (name) => `停止：${name}`,
   jobGo: (name) => `${name}：查看`,
 };

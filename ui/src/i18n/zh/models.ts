@@ -41,7 +41,7 @@ export const models: typeof en = {
   startPage: "续写",
   fallback: (device, reason) => `${device} 用不了，改在 CPU 上运行：${reason}`,
 
-  fits: { well: "放得下", tight: "有点紧", too_large: "放不下" },
+  fits: { well: "运行流畅", tight: "有点紧", too_large: "放不下" },
   fitReason: (total, free) => `需要 ${total}，空闲 ${free}`,
   fitParts: (weights, kv, scratch) => `权重 ${weights}，上下文 ${kv}，运算 ${scratch}`,
   missing: "文件不见了",

@@ -1,0 +1,38 @@
+//! 下载：队列、进度阶段、取消。
+
+import type { downloads as en } from "../en/downloads";
+
+export const downloads: typeof en = {
+  title: "下载",
+  summary: (count, speed) => (speed ? `${count} 个 · ${speed}` : `${count} 个`),
+  queued: "排队中",
+  paused: "已暂停",
+  interrupted: "上次关闭 Huacaya 时中断",
+  stages: { connecting: "正在连接", verifying: "正在校验", mending: "正在修复一个分片", merging: "正在合并", preparing: "正在准备" } as Record<string, string>,
+  stageWaiting: (seconds, reason) => `${seconds ? `等待网络 ${seconds} 秒` : "等待网络"}${reason ? `：${reason}` : ""}`,
+  of: (done, total) => `${done} / ${total}`,
+  speed: (bytes) => `${bytes}/s`,
+  fewSeconds: "还需几秒",
+  seconds: (n) => `还需 ${n} 秒`,
+  minutes: (n) => `还需 ${n} 分钟`,
+  hours: (h, min) => (min > 0 ? `还需 ${h} 小时 ${min} 分` : `还需 ${h} 小时`),
+  pause: (name) => `暂停 ${name}`,
+  resume: (name) => `继续下载 ${name}`,
+  cancel: (name) => `取消下载 ${name}`,
+  retry: "重试",
+  goOn: "继续",
+  up: (name) => `${name} 上移一位`,
+  down: (name) => `${name} 下移一位`,
+  grip: "拖动以调整顺序",
+  cancelTitle: (name) => `取消下载“${name}”？`,
+  cancelBody: (size) => `已经下载的 ${size} 会被丢弃。暂停则会保留。`,
+  cancelDo: (size) => `丢弃 ${size}`,
+  keep: "保留",
+  pauseInstead: "改为暂停",
+  ready: (name) => `“${name}”已下载好`,
+  chat: "对话",
+  write: "续写",
+  merge: "合并到…",
+  failed: (name) => `“${name}”的下载中断了`,
+  look: "查看",
+};
