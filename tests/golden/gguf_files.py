@@ -1,4 +1,5 @@
-"""A GGUF file written by gguf-py, with every kind of value: crates/weights/tests/golden/python.gguf."""
+"""GGUF files written by gguf-py: one with every kind of value, crates/weights/tests/golden/python.gguf, and one model split
+into three, crates/weights/tests/golden/split/."""
 
 from pathlib import Path
 
@@ -33,6 +34,16 @@ def main():
     file.add_tensor("b.weight", (values[:10]).astype(np.float16))
     file.add_tensor("c.weight", quantize(values.reshape(6, 64), Type.Q8_0), raw_dtype=Type.Q8_0)
     file.add_tensor("d.weight", quantize(values[:32].reshape(1, 32), Type.BF16), raw_dtype=Type.BF16)
+    file.write_header_to_file()
+    file.write_kv_data_to_file()
+    file.write_tensors_to_file()
+    file.close()
+
+    (OUT / "split").mkdir(exist_ok=True)
+    file = GGUFWriter(OUT / "split/model.gguf", "llama", split_max_tensors=2)
+    file.add_block_count(7)
+    for i in range(5):
+        file.add_tensor(f"blk.{i}.weight", np.full((i + 1, 32), i, dtype=np.float32))
     file.write_header_to_file()
     file.write_kv_data_to_file()
     file.write_tensors_to_file()

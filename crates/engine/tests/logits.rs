@@ -65,6 +65,12 @@ fn logits_equal_those_of_transformers() {
 }
 
 #[test]
+fn shards_that_pytorch_saved_give_the_same_logits() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/pytorch");
+    assert_close("yarn, two .bin", &logits(&decoder(&folder, Arc::new(Plain))), &expected(&golden().join("yarn")));
+}
+
+#[test]
 fn logits_equal_those_of_candle_transformers() {
     // Its Llama knows no linear, dynamic or YaRN scaling and no head size of its own.
     for (name, kv_heads, tied, base) in [("plain", 4, false, 10000.0), ("grouped_tied", 2, true, 500000.0)] {

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::{gguf, safetensors};
+use crate::{gguf, pytorch, safetensors};
 
 /// A fault, and the file that has it.
 #[derive(Debug, thiserror::Error)]
@@ -25,18 +25,18 @@ pub enum Fault {
     TooLarge { limit: u64 },
     #[error("is no JSON that can be read: {detail}. Fetch it again")]
     Json { detail: String },
-    #[error("is a PyTorch file, which cannot be read here. Choose the model's safetensors or GGUF file")]
-    PyTorch,
-    #[error("is one of {count} files that a model was split into. Join them to one file first")]
-    Split { count: u64 },
-    #[error("has neither a .gguf nor a .safetensors file. Choose the model's file or folder")]
+    #[error("has neither a .gguf nor a .safetensors nor a .bin file. Choose the model's file or folder")]
     NoModel,
+    #[error("is a LoRA adapter, no model of its own. Merge it into the model that it was made for")]
+    AdapterAlone,
     #[error("has {count} model files. Choose one of them")]
     SeveralModels { count: usize },
     #[error(transparent)]
     Gguf(gguf::Fault),
     #[error(transparent)]
     Safetensors(safetensors::Fault),
+    #[error(transparent)]
+    PyTorch(pytorch::Fault),
 }
 
 /// What a person can do about a fault.
@@ -67,10 +67,11 @@ impl Error {
             Fault::Io(_) => Kind::Io,
             Fault::NotAFile | Fault::NoModel | Fault::SeveralModels { .. } => Kind::NotAModel,
             Fault::TooLarge { .. } | Fault::Json { .. } => Kind::Damaged,
-            Fault::PyTorch | Fault::Split { .. } => Kind::Unsupported,
+            Fault::AdapterAlone => Kind::Unsupported,
             Fault::Empty => Kind::Incomplete,
             Fault::Gguf(fault) => fault.kind(),
             Fault::Safetensors(fault) => fault.kind(),
+            Fault::PyTorch(fault) => fault.kind(),
         }
     }
 }
@@ -90,5 +91,11 @@ impl From<gguf::Fault> for Fault {
 impl From<safetensors::Fault> for Fault {
     fn from(fault: safetensors::Fault) -> Fault {
         Fault::Safetensors(fault)
+    }
+}
+
+impl From<pytorch::Fault> for Fault {
+    fn from(fault: pytorch::Fault) -> Fault {
+        Fault::PyTorch(fault)
     }
 }

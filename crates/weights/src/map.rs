@@ -51,6 +51,19 @@ impl Map {
         #[cfg(not(unix))]
         let _ = (start, length);
     }
+
+    /// Tells the system that these bytes need not stay in memory. A hint: read again, they come from the file again.
+    pub fn release(&self, start: usize, length: usize) {
+        #[cfg(unix)]
+        if start < self.0.len() {
+            let length = length.min(self.0.len() - start);
+            // SAFETY: the map is a read-only view of a file that nobody writes to through it, so pages that are dropped
+            // come back with the same bytes: what slices of it show does not change.
+            let _ = unsafe { self.0.unchecked_advise_range(memmap2::UncheckedAdvice::DontNeed, start, length) };
+        }
+        #[cfg(not(unix))]
+        let _ = (start, length);
+    }
 }
 
 impl Deref for Map {

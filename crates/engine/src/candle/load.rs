@@ -104,11 +104,11 @@ fn weight(
     let aligned = view.bytes.as_ptr().addr().is_multiple_of(BLOCK_ALIGNMENT);
     match block_type(view.format) {
         Some(kind) if blocks && shape.len() == 2 && aligned => {
-            let storage = QStorage::from_data(view.bytes.into(), device, kind)?;
+            let storage = QStorage::from_data(view.bytes.as_ref().into(), device, kind)?;
             Ok(Weight::Quantized(Arc::new(QTensor::new(storage, shape)?)))
         }
         _ => {
-            let values = unpack(view.format, view.bytes, shape.iter().product(), report)?;
+            let values = unpack(view.format, &view.bytes, shape.iter().product(), report)?;
             let tensor = Tensor::from_vec(values, shape, &Device::Cpu)?;
             // Matrices are halved for a graphics card, whose memory is small and which multiplies halves fast.
             let halve = !device.is_cpu() && shape.len() == 2;

@@ -86,6 +86,19 @@ pub enum Fault {
     KeyKind { key: String, wanted: &'static str, found: String },
     #[error("the tensor {tensor:?} is missing. The file is incomplete or of a kind that is not supported")]
     TensorMissing { tensor: String },
+    #[error("claims to be one of {count} files, more than {limit}. The file is damaged")]
+    TooManyParts { count: u64, limit: u64 },
+    #[error(
+        "is one of {count} files that a model was split into, but not named like one. Give it back the name that it was \
+         fetched under (…-00001-of-{count:05}.gguf)"
+    )]
+    PartName { count: u64 },
+    #[error("is missing: the model was split into {count} files, of which this is number {number}. Fetch it, too")]
+    PartMissing { number: u64, count: u64 },
+    #[error("is not what its name says, number {number} of {count} files of one model. Fetch it again")]
+    PartStrange { number: u64, count: u64 },
+    #[error("has {found} tensors in all its files, where it says {wanted}. Fetch them again")]
+    PartTensors { found: u64, wanted: u64 },
     #[error("tensor {tensor:?} was to be written, where the plan has {planned:?} next")]
     OutOfTurn { tensor: String, planned: Option<String> },
     #[error("tensor {tensor:?} was given {given} bytes more than its {planned} allow")]
@@ -105,7 +118,7 @@ impl Fault {
     pub fn kind(&self) -> Kind {
         match self {
             Fault::NotGguf { .. } => Kind::NotAModel,
-            Fault::Truncated { .. } | Fault::PastEnd { .. } => Kind::Incomplete,
+            Fault::Truncated { .. } | Fault::PastEnd { .. } | Fault::PartMissing { .. } => Kind::Incomplete,
             Fault::BigEndian { .. }
             | Fault::Version { .. }
             | Fault::UnknownValueKind { .. }

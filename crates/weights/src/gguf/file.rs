@@ -1,4 +1,4 @@
-//! A GGUF file, mapped.
+//! A GGUF file, mapped; or the several that one model was split into, as if they were one.
 
 use std::path::{Path, PathBuf};
 
@@ -10,7 +10,8 @@ use crate::map::Map;
 #[derive(Debug)]
 pub struct File {
     path: PathBuf,
-    map: Map,
+    /// One, or one for each part of a split model.
+    maps: Vec<Map>,
     header: Header,
 }
 
@@ -19,16 +20,23 @@ impl File {
     pub fn open(path: &Path) -> Result<File, Error> {
         let map = Map::open(path)?;
         let header = Header::parse(path, &map)?;
-        Ok(File { path: path.to_path_buf(), map, header })
+        Ok(File { path: path.to_path_buf(), maps: vec![map], header })
+    }
+
+    /// The parts of one model, in their order, as one: the first one's keys, everyone's tensors.
+    pub(crate) fn join(path: &Path, parts: Vec<File>) -> Result<File, Error> {
+        let (maps, headers) = parts.into_iter().map(|part| (part.maps, part.header)).unzip::<_, _, Vec<_>, Vec<_>>();
+        let header = Header::join(headers).map_err(|fault| Error::new(path, fault))?;
+        Ok(File { path: path.to_path_buf(), maps: maps.into_iter().flatten().collect(), header })
     }
 
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Bytes of the whole file.
+    /// Bytes of the whole file, or of all of a split model's.
     pub fn size(&self) -> u64 {
-        self.map.len() as u64
+        self.maps.iter().map(|map| map.len() as u64).sum()
     }
 
     pub fn header(&self) -> &Header {
@@ -59,12 +67,12 @@ impl File {
     /// # Panics
     /// If `tensor` is not one of this file.
     pub fn bytes(&self, tensor: &Tensor) -> &[u8] {
-        &self.map[tensor.range()]
+        &self.maps[tensor.part][tensor.range()]
     }
 
     /// Asks the system to start reading the tensor in.
     pub fn will_need(&self, tensor: &Tensor) {
         let range = tensor.range();
-        self.map.will_need(range.start, range.len());
+        self.maps[tensor.part].will_need(range.start, range.len());
     }
 }

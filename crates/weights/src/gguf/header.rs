@@ -54,6 +54,8 @@ pub struct Tensor {
     pub start: u64,
     /// Bytes it takes.
     pub bytes: u64,
+    /// Which of a split model's files it is in, counted from 0.
+    pub part: usize,
 }
 
 impl Tensor {
@@ -82,6 +84,21 @@ impl Header {
     /// As [`Header::parse`], given only the file's beginning and the size of the whole.
     pub fn parse_start(path: &Path, start: &[u8], size: u64) -> Result<Header, Error> {
         read(path, start, size).map_err(|fault| Error::new(path, fault))
+    }
+
+    /// The headers of a split model's files as one: the first one's keys, everyone's tensors.
+    pub(super) fn join(headers: Vec<Header>) -> Result<Header, Fault> {
+        let mut headers = headers.into_iter();
+        let Some(mut joined) = headers.next() else { return Err(Fault::NotGguf { found: Vec::new() }) };
+        for (part, header) in headers.enumerate() {
+            for tensor in header.tensors {
+                if joined.places.insert(tensor.name.clone(), joined.tensors.len()).is_some() {
+                    return Err(Fault::TensorRepeated { tensor: tensor.name });
+                }
+                joined.tensors.push(Tensor { part: part + 1, ..tensor });
+            }
+        }
+        Ok(joined)
     }
 
     /// The tensor with this name.
@@ -252,18 +269,17 @@ fn tensor(cursor: &mut Cursor<'_>, index: u64, alignment: u64) -> Result<Tensor,
     if !start.is_multiple_of(alignment) {
         return Err(Fault::Misaligned { tensor: name, offset: start, alignment });
     }
-    Ok(Tensor { name, dimensions, format, start, bytes })
+    Ok(Tensor { name, dimensions, format, start, bytes, part: 0 })
 }
 
 /// Makes the starts absolute; every tensor must lie inside the file and none on another.
 fn place(tensors: &mut [Tensor], data_start: u64, size: u64) -> Result<(), Fault> {
-    for tensor in tensors.iter_mut() {
-        let end = tensor.start.saturating_add(data_start).saturating_add(tensor.bytes);
-        if end > size {
-            return Err(Fault::PastEnd { tensor: tensor.name.clone(), end, size });
-        }
-        tensor.start += data_start;
+    // Of those that lie past the end the last: there the whole file would end.
+    let end = |tensor: &Tensor| tensor.start.saturating_add(data_start).saturating_add(tensor.bytes);
+    if let Some(last) = tensors.iter().max_by_key(|tensor| end(tensor)).filter(|last| end(last) > size) {
+        return Err(Fault::PastEnd { tensor: last.name.clone(), end: end(last), size });
     }
+    tensors.iter_mut().for_each(|tensor| tensor.start += data_start);
     let mut order: Vec<&Tensor> = tensors.iter().collect();
     order.sort_by_key(|tensor| tensor.start);
     for pair in order.windows(2) {

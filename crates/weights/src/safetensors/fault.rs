@@ -48,8 +48,8 @@ pub enum Fault {
     TooManyShards { count: usize, limit: usize },
     #[error("lists tensor {tensor:?} twice. The index is damaged")]
     ListedTwice { tensor: String },
-    #[error("names the shard {name:?}, which is not a plain file name ending in .safetensors. Distrust this model")]
-    ShardName { name: String },
+    #[error("names the shard {name:?}, which is not a plain file name ending in {extension}. Distrust this model")]
+    ShardName { name: String, extension: &'static str },
     #[error("says that tensor {tensor:?} is in {shard:?}, where it is not. Fetch the model again")]
     NotInShard { tensor: String, shard: String },
 }

@@ -63,4 +63,10 @@ impl File {
         let range = tensor.range();
         self.map.will_need(range.start, range.len());
     }
+
+    /// Tells the system that the tensor will not be read again soon.
+    pub(crate) fn release(&self, tensor: &Tensor) {
+        let range = tensor.range();
+        self.map.release(range.start, range.len());
+    }
 }

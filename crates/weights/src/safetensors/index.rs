@@ -1,4 +1,4 @@
-//! `model.safetensors.index.json`: which shard has which tensor. Its file names are untrusted.
+//! `model.safetensors.index.json`, or PyTorch's of the same form: which shard has which tensor. Its file names are untrusted.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -41,11 +41,17 @@ impl Index {
 
     /// Reads an index from its text; `path` is only named in errors.
     pub fn parse(path: &Path, json: &[u8]) -> Result<Index, Error> {
-        read(json).map_err(|fault| Error::new(path, fault))
+        read(json, ".safetensors").map_err(|fault| Error::new(path, fault))
+    }
+
+    /// As [`Index::open`], of shards that PyTorch saved.
+    pub(crate) fn open_pytorch(path: &Path) -> Result<Index, Error> {
+        let json = read_bounded(path, INDEX_BYTES_MAX)?;
+        read(&json, ".bin").map_err(|fault| Error::new(path, fault))
     }
 }
 
-fn read(json: &[u8]) -> Result<Index, Fault> {
+fn read(json: &[u8], extension: &'static str) -> Result<Index, Fault> {
     let written: Written = serde_json::from_slice(json).map_err(|error| Fault::Index { detail: error.to_string() })?;
     let mut index = Index { shards: Vec::new(), tensors: Vec::new() };
     let mut places: HashMap<String, usize> = HashMap::new();
@@ -54,8 +60,9 @@ fn read(json: &[u8]) -> Result<Index, Fault> {
         let place = match places.get(&shard) {
             Some(&place) => place,
             None => {
-                if !is_plain_name(&shard) {
-                    return Err(Fault::ShardName { name: shard.chars().take(NAME_BYTES_MAX).collect() });
+                if !shard.ends_with(extension) || !is_plain_name(&shard) {
+                    let name = shard.chars().take(NAME_BYTES_MAX).collect();
+                    return Err(Fault::ShardName { name, extension });
                 }
                 places.insert(shard.clone(), index.shards.len());
                 index.shards.push(shard);
@@ -84,8 +91,7 @@ fn is_plain_name(name: &str) -> bool {
             digits.next().is_some_and(|c| c.is_ascii_digit() || "¹²³".contains(c)) && digits.next().is_none()
         })
     };
-    name.ends_with(".safetensors")
-        && !stem.is_empty()
+    !stem.is_empty()
         && name.len() <= NAME_BYTES_MAX
         && name.chars().all(plain)
         && !DEVICES.contains(&stem.as_str())
