@@ -22,8 +22,10 @@ use crate::{
     jobs::Jobs,
     loading::Place,
     log,
+    network::{self, Line},
     places::Places,
     settings::NOTICE,
+    storage::{self, Storage},
 };
 
 /// A frame of the screen: changes that come faster are sent together.
@@ -48,6 +50,8 @@ pub(crate) struct Inner {
     pub(crate) answers: Answers,
     pub(crate) jobs: Jobs,
     pub(crate) chosen: ChosenPaths,
+    pub(crate) storage: Storage,
+    pub(crate) line: Line,
     closing: AtomicBool,
 }
 
@@ -85,6 +89,8 @@ impl App {
         }
         tracing::info!(version = crate::VERSION, "start");
         let opened = Store::open(places.home()).await?;
+        let storage = storage::find(&opened.store, &places).await?;
+        let line = Line::open(&opened.store).await?;
         let engine = Engine::start().map_err(|error| Error::internal(error.to_string()))?;
         let inner = Inner {
             places,
@@ -95,9 +101,12 @@ impl App {
             answers: Answers::default(),
             jobs: Jobs::new(),
             chosen: ChosenPaths::default(),
+            line,
+            storage: Storage::new(storage),
             closing: AtomicBool::new(false),
         };
         let app = App { inner: Arc::new(inner) };
+        app.inner.runtime.spawn(network::keep_written(Arc::downgrade(&app.inner)));
         if let Some(repair) = opened.repaired {
             app.tell_repair(&repair).await?;
         }
@@ -157,6 +166,7 @@ impl App {
         while self.busy() && Instant::now() < until {
             sleep(Duration::from_millis(10)).await;
         }
+        self.inner.line.write_down(&self.inner.store).await;
         self.inner.store.close().await;
         tracing::info!("end");
     }

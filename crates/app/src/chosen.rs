@@ -101,7 +101,7 @@ impl App {
         Ok(match shown {
             Shown::Model(model) => self.inner.store.model_file(model).await?.path,
             Shown::Home => places.home().to_path_buf(),
-            Shown::Models => places.models(),
+            Shown::Models => self.storage(),
             Shown::Log => crate::log::path(&places.logs()),
         })
     }

@@ -37,11 +37,12 @@ pub struct Diagnostics {
 impl App {
     pub(crate) async fn diagnostics(&self) -> Result<Diagnostics> {
         let places = self.inner.places.clone();
-        crate::blocking(move || Ok(gather(&places))).await
+        let storage = self.storage();
+        crate::blocking(move || Ok(gather(&places, &storage))).await
     }
 }
 
-fn gather(places: &Places) -> Diagnostics {
+fn gather(places: &Places, storage: &std::path::Path) -> Diagnostics {
     let kinds = RefreshKind::nothing().with_cpu(CpuRefreshKind::nothing()).with_memory(MemoryRefreshKind::everything());
     // What the system does not tell is left out of the report.
     let machine = System::new_with_specifics(kinds).ok();
@@ -55,7 +56,7 @@ fn gather(places: &Places) -> Diagnostics {
         memory_free_bytes: machine.as_ref().map_or(0, System::available_memory),
         devices: devices::all(),
         home: places.home().display().to_string(),
-        models: places.models().display().to_string(),
+        models: storage.display().to_string(),
         log: log::path(&places.logs()).display().to_string(),
         log_tail: log::tail(&places.logs()),
         text: String::new(),

@@ -51,6 +51,12 @@ codes! {
     ModelMissing = "model_missing" { model, path }
     /// The file is not a sound model file.
     ModelBroken = "model_broken" { model, reason }
+    /// The file ends before its model does. In bytes.
+    ModelIncomplete = "model_incomplete" { model, bytes, needed }
+    /// A LoRA adapter is no model by itself: it is merged into its base.
+    AdapterAlone = "adapter_alone" { model }
+    /// The folder cannot hold the models.
+    StorageUnusable = "storage_unusable" { path, reason }
     /// The architecture is not one that this version runs.
     ModelUnsupported = "model_unsupported" { model, architecture }
     /// The model does not fit into the free memory. Sizes in bytes.
@@ -115,6 +121,40 @@ codes! {
     DatabaseFailed = "database_failed" { reason }
     /// The data folder cannot be used.
     PlaceUnusable = "place_unusable" { path, reason }
+    /// The program is offline, because the person switched it off.
+    Offline = "offline" {}
+    /// A host was not reached.
+    HostUnreachable = "host_unreachable" { host, reason }
+    /// The repository is given only to people who asked for it: its page says how.
+    Gated = "gated" { repository, url }
+    /// The host does not take the token.
+    TokenWrong = "token_wrong" { host }
+    /// The hub has no such repository or file (or does not show it to us).
+    NotFound = "not_found" { what }
+    /// The host wants fewer requests; it says for how long. In seconds.
+    RateLimited = "rate_limited" { host, seconds }
+    /// The host failed.
+    ServerFailed = "server_failed" { host, status }
+    /// The address leads to a web page, not to a file.
+    NotAFile = "not_a_file" { url }
+    /// The host's answer is not one that a hub gives.
+    HubAnswer = "hub_answer" { host, reason }
+    /// What came does not have the hash that the hub gives, and fetching its parts again did not help.
+    HashWrong = "hash_wrong" { name }
+    /// What came is not as long as the hub says. In bytes.
+    SizeWrong = "size_wrong" { name, expected, found }
+    /// The file changed on the host while it was fetched, more than once.
+    ChangedThere = "changed_there" { name }
+    /// The disk has no room for it. In bytes.
+    SpaceShort = "space_short" { needed, free, path }
+    /// This is no repository, no address of a hub and no direct address of a model file.
+    AddressUnknown = "address_unknown" { address }
+    /// A file of the repository has a name that could leave its folder.
+    NameUnsafe = "name_unsafe" { name }
+    /// The token could not be kept.
+    TokenNotKept = "token_not_kept" { reason }
+    /// The base and the adapter do not go together.
+    MergeRefused = "merge_refused" { reason }
     /// Only addresses of the web are opened.
     LinkRefused = "link_refused" { address }
     /// The system could not do something for us (open the file manager, a dialog).
@@ -262,6 +302,38 @@ impl From<huacaya_store::Error> for Error {
                 Error::new(Code::Gone, detail).with("table", table).with("id", id)
             }
             Store::Unfit { why, .. } => Error::new(Code::Unfit, detail).with("reason", why),
+        }
+    }
+}
+
+impl From<huacaya_hub::Error> for Error {
+    fn from(error: huacaya_hub::Error) -> Error {
+        use huacaya_hub::Error as Hub;
+        let detail = error.to_string();
+        let new = |code| Error::new(code, detail.clone());
+        match error {
+            Hub::Offline { .. } => new(Code::Offline),
+            Hub::Stopped => Error::stopped(),
+            Hub::Unreachable { host, reason } => new(Code::HostUnreachable).with("host", host).with("reason", reason),
+            Hub::Gated { repository, url } => new(Code::Gated).with("repository", repository).with("url", url),
+            Hub::Unauthorized { host } => new(Code::TokenWrong).with("host", host),
+            Hub::NotFound { what } => new(Code::NotFound).with("what", what),
+            Hub::RateLimited { host, seconds } => new(Code::RateLimited).with("host", host).with("seconds", seconds),
+            Hub::Server { host, status } => new(Code::ServerFailed).with("host", host).with("status", status),
+            Hub::NotAFile { url } => new(Code::NotAFile).with("url", url),
+            Hub::SizeMismatch { name, expected, found } => {
+                new(Code::SizeWrong).with("name", name).with("expected", expected).with("found", found)
+            }
+            Hub::HashMismatch { name, .. } => new(Code::HashWrong).with("name", name),
+            Hub::Changed { url } => new(Code::ChangedThere).with("name", url),
+            Hub::DiskFull { needed, free, path } => {
+                new(Code::SpaceShort).with("needed", needed).with("free", free).with("path", path.display())
+            }
+            Hub::Io { path, source } => Error::unwritable(&path, &source),
+            Hub::Address { text, .. } => new(Code::AddressUnknown).with("address", text),
+            Hub::UnsafeName { name } => new(Code::NameUnsafe).with("name", name),
+            Hub::Protocol { host, reason } => new(Code::HubAnswer).with("host", host).with("reason", reason),
+            Hub::Keyring { reason } => new(Code::TokenNotKept).with("reason", reason),
         }
     }
 }

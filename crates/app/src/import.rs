@@ -2,26 +2,24 @@
 
 use std::{
     fs::{self, File},
-    io::{Read, Write},
-    ops::ControlFlow,
+    io::Write,
     path::{Path, PathBuf},
     time::UNIX_EPOCH,
 };
 
 use huacaya_engine::{Description, Kind};
 use huacaya_progress::{Progress, Watch};
-use huacaya_store::{Model, ModelFile, ModelId, ModelKind, ModelState, Parameters, Time};
+use huacaya_store::{HashState, Model, ModelFile, ModelId, ModelKind, ModelState, Parameters, Source, Time};
 use sha2::{Digest, Sha256};
 
 use crate::{
     App, blocking,
     error::{Code, Error, Result},
-    jobs::{Outcome, Task},
-    parameters,
+    hashing::{each_chunk, hex},
+    jobs::Outcome,
+    now_ms, parameters,
 };
 
-/// A step of copying and hashing: large enough for a fast disk, small enough to stop at once.
-const CHUNK_BYTES: usize = 1 << 20;
 /// The model that comes with the program.
 static DEMO: &[u8] = include_bytes!("../../../assets/demo/huacaya-demo.gguf");
 const DEMO_FILE: &str = "huacaya-demo.gguf";
@@ -31,33 +29,10 @@ const FOLDER_ENDINGS: [&str; 5] = ["safetensors", "json", "model", "txt", "jinja
 /// The work of `Task::Import`.
 pub(crate) fn import(app: &App, path: &Path, copy: bool, watch: Watch<'_>) -> Result<Outcome> {
     check(path)?;
-    let place = if copy { copy_in(&app.inner.places.models(), path, watch)? } else { path.to_path_buf() };
+    let place = if copy { copy_in(&app.storage(), path, watch)? } else { path.to_path_buf() };
     let model = app.inner.runtime.block_on(app.register(&place, false))?;
     app.inner.runtime.block_on(app.start_hash(&model))?;
     Ok(Outcome::Imported { model: model.id })
-}
-
-/// The work of `Task::Hash`.
-pub(crate) fn hash(app: &App, model: ModelId, watch: Watch<'_>) -> Result<Outcome> {
-    let runtime = &app.inner.runtime;
-    let file = runtime.block_on(app.inner.store.model_file(model))?;
-    let sha256 = sha256(&file.path, watch)?;
-    runtime.block_on(app.inner.store.update_model(model, |row| row.sha256 = Some(sha256.clone())))?;
-    Ok(Outcome::Hashed { model, sha256 })
-}
-
-/// SHA-256 of a file; of a folder that of its weights, in the order of their names.
-pub(crate) fn sha256(path: &Path, watch: Watch<'_>) -> Result<String> {
-    let files = files_of(path)?;
-    let mut progress = Progress { done: 0, total: files.iter().map(|(_, bytes)| bytes).sum() };
-    let mut digest = Sha256::new();
-    for (path, _) in &files {
-        each_chunk(path, &mut progress, watch, |chunk| {
-            digest.update(chunk);
-            Ok(())
-        })?;
-    }
-    Ok(digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 /// Whether the file is a sound model, without loading it.
@@ -115,30 +90,8 @@ fn copy(from: &Path, to: &Path, watch: Watch<'_>) -> Result<()> {
     Ok(())
 }
 
-fn each_chunk(
-    path: &Path,
-    progress: &mut Progress,
-    watch: Watch<'_>,
-    mut take: impl FnMut(&[u8]) -> Result<()>,
-) -> Result<()> {
-    let mut file = File::open(path).map_err(|error| Error::unreadable(path, &error))?;
-    let mut chunk = vec![0; CHUNK_BYTES];
-    loop {
-        if let ControlFlow::Break(()) = watch(*progress) {
-            return Err(Error::stopped());
-        }
-        match file.read(&mut chunk).map_err(|error| Error::unreadable(path, &error))? {
-            0 => return Ok(()),
-            count => {
-                take(&chunk[..count])?;
-                progress.done += count as u64;
-            }
-        }
-    }
-}
-
 /// The files of a model with their sizes: itself, or of a folder those that belong to it.
-fn files_of(path: &Path) -> Result<Vec<(PathBuf, u64)>> {
+pub(crate) fn files_of(path: &Path) -> Result<Vec<(PathBuf, u64)>> {
     let unreadable = |error: std::io::Error| Error::unreadable(path, &error);
     let metadata = fs::metadata(path).map_err(unreadable)?;
     if metadata.is_file() {
@@ -182,15 +135,9 @@ impl App {
         Ok(self.inner.store.add_model(row(description, bundled), &file).await?)
     }
 
-    /// Starts the job that computes a model's hash.
-    pub(crate) async fn start_hash(&self, model: &Model) -> Result<()> {
-        self.start_job(Task::Hash { model: model.id, name: model.name.clone() }).await?;
-        Ok(())
-    }
-
     /// Writes the bundled model into the models folder, unless it is there, and puts it into the list at the first start.
     pub(crate) async fn provide_demo(&self) -> Result<()> {
-        let path = self.inner.places.models().join(DEMO_FILE);
+        let path = self.storage().join(DEMO_FILE);
         let place = path.clone();
         let written = blocking(move || write_demo(&place)).await?;
         let known = self.inner.store.model_at(&path).await?;
@@ -198,8 +145,11 @@ impl App {
         let removed = known.is_some_and(|known| listed.iter().all(|model| model.id != known));
         if known.is_none() || (written && !removed) {
             let model = self.register(&path, true).await?;
-            let sha256 = Sha256::digest(DEMO).iter().map(|byte| format!("{byte:02x}")).collect();
-            self.inner.store.update_model(model.id, |row| row.sha256 = Some(sha256)).await?;
+            let sha256 = hex(&Sha256::digest(DEMO));
+            let change = |row: &mut Model| {
+                (row.sha256, row.hash, row.checked_ms) = (Some(sha256), HashState::Verified, Some(now_ms()));
+            };
+            self.inner.store.update_model(model.id, change).await?;
         }
         Ok(())
     }
@@ -229,6 +179,8 @@ fn row(description: Description, bundled: bool) -> Model {
         name: description.name,
         path: String::new(),
         bundled,
+        source: if bundled { Source::BuiltIn } else { Source::File },
+        family: String::new(),
         state: ModelState::Ready,
         architecture: description.architecture,
         quantization: description.quantization,
@@ -236,10 +188,15 @@ fn row(description: Description, bundled: bool) -> Model {
         parameter_count: description.parameter_count,
         context_tokens: description.context_tokens as u32,
         sha256: None,
+        hash: HashState::Unknown,
+        checked_ms: None,
+        in_storage: false,
+        adapter: None,
         template: description.template,
         template_source: description.template_source.to_string(),
         thinks: description.thinks,
         parameters: if bundled { parameters::demo() } else { Parameters::default() },
+        persona: None,
         loaded_by: None,
         device: None,
         added_ms: 0,

@@ -15,20 +15,24 @@ use huacaya_store::{Job, JobId, JobState, ModelId};
 use serde::{Deserialize, Serialize};
 use tokio::{
     runtime::Handle,
-    sync::{Semaphore, oneshot, watch},
+    sync::{Notify, Semaphore, oneshot, watch},
 };
 use ts_rs::TS;
 
 use crate::{
     App,
+    downloads::{self, Pick},
     error::{Code, Error, Result},
-    import, loading,
+    hashing, import, loading, moving, recognition,
+    recognition::Recognised,
 };
 
 /// How often a job's row is written while it runs: often enough for a smooth bar.
 const PROGRESS_EVERY: Duration = Duration::from_millis(200);
 /// Reading and hashing files is bound by the disk: one at a time.
 const DISK_JOBS: usize = 1;
+/// `Job::stage` of a download that goes on by itself when the offline switch is off again.
+pub(crate) const OFFLINE: &str = "offline";
 
 /// What a job does, whole: stored as JSON in its row. Retry and restart run the stored task again.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, TS)]
@@ -40,6 +44,34 @@ pub enum Task {
     Import { name: String, path: PathBuf, copy: bool },
     /// Computes a model file's SHA-256.
     Hash { model: ModelId, name: String },
+    /// Computes it again and compares it with the one that is known.
+    Verify { model: ModelId, name: String },
+    /// Finds out which model a file is.
+    Recognise { name: String, path: PathBuf },
+    /// Moves the storage folder.
+    MoveStorage { name: String, to: PathBuf },
+    /// Downloads what was picked, and takes it into the list.
+    Download { name: String, address: Pick },
+    /// Downloads a base and an adapter, takes both into the list, and merges them.
+    DownloadAndMerge { name: String, base: Pick, adapter: Pick },
+    /// Merges an adapter into a base, as a new model of the list.
+    Merge { name: String, base: ModelId, adapter: ModelId, strength: f32 },
+}
+
+impl Task {
+    /// What it downloads. A job that downloads waits in the queue; it can be paused, put elsewhere in the queue, and goes
+    /// on after a restart.
+    pub(crate) fn picks(&self) -> Vec<&Pick> {
+        match self {
+            Task::Download { address, .. } => vec![address],
+            Task::DownloadAndMerge { base, adapter, .. } => vec![base, adapter],
+            _ => Vec::new(),
+        }
+    }
+
+    pub(crate) fn of(job: &Job) -> Option<Task> {
+        serde_json::from_value(job.task.clone()).ok()
+    }
 }
 
 /// What came out of a job.
@@ -49,6 +81,11 @@ pub enum Outcome {
     Loaded { model: ModelId },
     Imported { model: ModelId },
     Hashed { model: ModelId, sha256: String },
+    Recognised(Recognised),
+    /// Where the storage folder is now.
+    Moved { to: PathBuf },
+    Downloaded { model: ModelId },
+    Merged { model: ModelId },
 }
 
 /// A job that was started.
@@ -66,36 +103,84 @@ impl Started {
 
 /// Why a job should end early.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Wish {
+pub(crate) enum Wish {
     #[default]
     GoOn,
+    /// For good; what a download left is removed.
     Stop,
+    /// What is there is kept.
+    Pause,
     /// The program is being closed: the row becomes interrupted.
     Close,
 }
 
-/// The jobs that this process runs.
+/// The jobs that this process runs, and what those that wait for a turn need.
 pub(crate) struct Jobs {
     running: Mutex<HashMap<JobId, watch::Sender<Wish>>>,
+    /// Who waits for the outcome of a job that waits in the queue.
+    told: Mutex<HashMap<JobId, oneshot::Sender<Result<Outcome>>>>,
     disk: Arc<Semaphore>,
+    /// Held by who changes the queue of downloads: two never start the same job, nor one that is being paused.
+    pub(crate) queue: tokio::sync::Mutex<()>,
+    ended: Notify,
 }
 
 impl Jobs {
     pub(crate) fn new() -> Jobs {
-        Jobs { running: Mutex::default(), disk: Arc::new(Semaphore::new(DISK_JOBS)) }
+        Jobs {
+            running: Mutex::default(),
+            told: Mutex::default(),
+            disk: Arc::new(Semaphore::new(DISK_JOBS)),
+            queue: tokio::sync::Mutex::default(),
+            ended: Notify::new(),
+        }
     }
 
     fn running(&self) -> MutexGuard<'_, HashMap<JobId, watch::Sender<Wish>>> {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn told(&self) -> MutexGuard<'_, HashMap<JobId, oneshot::Sender<Result<Outcome>>>> {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     pub(crate) fn busy(&self) -> bool {
         !self.running().is_empty()
     }
 
+    pub(crate) fn runs(&self, job: JobId) -> bool {
+        self.running().contains_key(&job)
+    }
+
     /// Asks a job to end; whether it was there to be asked.
     pub(crate) fn stop(&self, job: JobId) -> bool {
-        self.running().get(&job).map(|wish| wish.send_replace(Wish::Stop)).is_some()
+        self.wish(job, Wish::Stop)
+    }
+
+    /// The same for another reason. A job that is to stop for good does not merely pause.
+    pub(crate) fn wish(&self, job: JobId, new: Wish) -> bool {
+        let running = self.running();
+        let Some(wish) = running.get(&job) else { return false };
+        wish.send_modify(|wish| *wish = if *wish == Wish::Stop { Wish::Stop } else { new });
+        true
+    }
+
+    /// Whether it runs but was asked to end.
+    pub(crate) fn is_ending(&self, job: JobId) -> bool {
+        self.running().get(&job).is_some_and(|wish| *wish.borrow() != Wish::GoOn)
+    }
+
+    /// Waits until this process does not run the job any more.
+    pub(crate) async fn end_of(&self, job: JobId) {
+        loop {
+            let ended = self.ended.notified();
+            tokio::pin!(ended);
+            ended.as_mut().enable();
+            if !self.runs(job) {
+                return;
+            }
+            ended.await;
+        }
     }
 
     /// Asks all jobs to end, because the program is being closed.
@@ -106,12 +191,25 @@ impl Jobs {
     }
 }
 
+/// Told what a job is at ("fetching", "verifying", …).
+pub(crate) type Tell<'a> = &'a (dyn Fn(&str) + Sync);
+
 /// Does the task's work, on a worker thread.
-pub fn run(app: &App, task: &Task, watch: Watch<'_>) -> Result<Outcome> {
+fn run(app: &App, task: &Task, tell: Tell<'_>, watch: Watch<'_>) -> Result<Outcome> {
     match task {
         Task::Load { model, context, anyway, .. } => loading::load(app, *model, *context, *anyway, watch),
         Task::Import { path, copy, .. } => import::import(app, path, *copy, watch),
-        Task::Hash { model, .. } => import::hash(app, *model, watch),
+        Task::Hash { model, .. } => hashing::hash(app, *model, watch),
+        Task::Verify { model, .. } => hashing::verify(app, *model, watch),
+        Task::Recognise { path, .. } => recognition::recognise(app, path, watch),
+        Task::MoveStorage { to, .. } => moving::move_storage(app, to, watch),
+        Task::Download { address, .. } => downloads::download(app, address, tell, watch),
+        Task::DownloadAndMerge { name, base, adapter } => {
+            downloads::download_and_merge(app, name, base, adapter, tell, watch)
+        }
+        Task::Merge { name, base, adapter, strength } => {
+            downloads::merge(app, name, *base, *adapter, *strength, tell, watch)
+        }
     }
 }
 
@@ -123,34 +221,40 @@ impl App {
         }
         let stored = serde_json::to_value(&task).map_err(|_| path_not_unicode(&task))?;
         let job = self.inner.store.add_job(stored).await?;
-        let (wish, wishes) = watch::channel(Wish::GoOn);
-        self.inner.jobs.running().insert(job.id, wish);
-        let (tell, outcome) = oneshot::channel();
-        let (app, runtime) = (self.clone(), self.inner.runtime.clone());
+        let (told, outcome) = oneshot::channel();
         let id = job.id;
-        let work = move || {
-            let outcome = work(&app, &runtime, id, &task, wishes);
-            app.inner.jobs.running().remove(&id);
-            // Nobody has to wait for the outcome.
-            let _ = tell.send(outcome);
-        };
-        if let Err(error) = thread::Builder::new().name(format!("job {}", id.0)).spawn(work) {
-            self.inner.jobs.running().remove(&id);
-            let problem = Error::internal(format!("no thread for a job: {error}"));
-            self.inner.store.update_job(id, |job| fail(job, &problem)).await?;
-            return Err(problem);
+        self.inner.jobs.told().insert(id, told);
+        if task.picks().is_empty() {
+            self.spawn_job(id, task).await?;
+        } else {
+            self.fill_queue().await?;
         }
         Ok(Started { id, outcome })
     }
 
-    pub(crate) async fn stop_job(&self, job: JobId) -> Result<()> {
-        if self.inner.jobs.stop(job) {
-            return Ok(());
-        }
-        let state = self.inner.store.job(job).await?.state;
-        if matches!(state, JobState::Waiting | JobState::Running) {
-            return Err(Error::new(Code::Unfit, "another Huacaya runs this job; stop it there")
-                .with("reason", "another Huacaya runs this job"));
+    /// Gives a job a thread.
+    pub(crate) async fn spawn_job(&self, id: JobId, task: Task) -> Result<()> {
+        let (wish, wishes) = watch::channel(Wish::GoOn);
+        self.inner.jobs.running().insert(id, wish);
+        let (app, runtime) = (self.clone(), self.inner.runtime.clone());
+        let work = move || {
+            let outcome = work(&app, &runtime, id, &task, wishes);
+            app.inner.jobs.running().remove(&id);
+            app.inner.jobs.ended.notify_waiters();
+            if let Some(told) = app.inner.jobs.told().remove(&id) {
+                // Nobody has to wait for the outcome.
+                let _ = told.send(outcome);
+            }
+            if let Err(error) = runtime.block_on(app.fill_queue()) {
+                tracing::error!(%error, "the next job of the queue was not started");
+            }
+        };
+        if let Err(error) = thread::Builder::new().name(format!("job {}", id.0)).spawn(work) {
+            self.inner.jobs.running().remove(&id);
+            self.inner.jobs.told().remove(&id);
+            let problem = Error::internal(format!("no thread for a job: {error}"));
+            self.inner.store.update_job(id, |job| fail(job, &problem)).await?;
+            return Err(problem);
         }
         Ok(())
     }
@@ -162,34 +266,39 @@ impl App {
             return Err(cannot());
         }
         let task: Task = serde_json::from_value(row.task).map_err(|_| cannot())?;
+        if !task.picks().is_empty() {
+            // The same row: it keeps its place in the queue.
+            self.revive_job(job).await?;
+            return Ok(job);
+        }
         let started = self.start_job(task).await?;
         self.inner.store.dismiss_job(job).await?;
         Ok(started.id)
     }
 
-    pub(crate) async fn dismiss_job(&self, job: JobId) -> Result<()> {
-        Ok(self.inner.store.dismiss_job(job).await?)
-    }
-
-    /// What earlier runs of the program left: finished jobs go, hashes are computed again, a model is loaded when it is
-    /// asked for; the rest waits for the person.
+    /// What earlier runs of the program left: finished jobs go, hashes are computed again, downloads go on, a model is
+    /// loaded when it is asked for; the rest waits for the person.
     pub(crate) async fn tidy_jobs(&self, jobs: Vec<Job>) -> Result<()> {
         for job in jobs {
-            let task = serde_json::from_value::<Task>(job.task);
+            let task = Task::of(&job);
+            let queued = task.as_ref().is_some_and(|task| !task.picks().is_empty());
             let over = match job.state {
                 JobState::Done | JobState::Stopped => true,
-                JobState::Interrupted => matches!(task, Ok(Task::Load { .. } | Task::Hash { .. })),
-                JobState::Failed => matches!(task, Ok(Task::Load { .. })),
+                JobState::Interrupted => matches!(task, Some(Task::Load { .. } | Task::Hash { .. })),
+                JobState::Failed => matches!(task, Some(Task::Load { .. })),
                 JobState::Waiting | JobState::Running | JobState::Paused => false,
             };
             if over {
-                self.inner.store.dismiss_job(job.id).await?;
+                // A download that was stopped just before the program ended may have left something.
+                self.dismiss_job(job.id).await?;
             }
-            if let (JobState::Interrupted, Ok(task @ Task::Hash { .. })) = (job.state, task) {
-                self.start_job(task).await?;
+            match (job.state, task) {
+                (JobState::Interrupted, Some(task @ Task::Hash { .. })) => drop(self.start_job(task).await?),
+                (JobState::Interrupted, Some(_)) if queued => drop(self.inner.store.revive_job(job.id).await?),
+                _ => {}
             }
         }
-        Ok(())
+        self.fill_queue().await
     }
 }
 
@@ -197,9 +306,8 @@ impl App {
     /// A model that is in memory now makes earlier loads of it old news, the failed ones too.
     async fn forget_loads(&self, loaded: ModelId, last: JobId) -> Result<()> {
         for job in self.inner.store.snapshot().await?.jobs {
-            let over = !matches!(job.state, JobState::Waiting | JobState::Running);
-            let task = serde_json::from_value::<Task>(job.task);
-            if over && job.id != last && matches!(task, Ok(Task::Load { model, .. }) if model == loaded) {
+            let task = Task::of(&job);
+            if job.state.is_over() && job.id != last && matches!(task, Some(Task::Load { model, .. }) if model == loaded) {
                 self.inner.store.dismiss_job(job.id).await?;
             }
         }
@@ -221,11 +329,17 @@ fn work(app: &App, runtime: &Handle, id: JobId, task: &Task, wishes: watch::Rece
             }
             if *wishes.borrow() == Wish::GoOn { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         };
-        let outcome = catch_unwind(AssertUnwindSafe(|| run(app, task, &mut report)));
+        let tell = |stage: &str| {
+            if let Err(error) = runtime.block_on(store.stage_job(id, Some(stage))) {
+                tracing::warn!(%error, job = id.0, "what a job is at was not saved");
+            }
+        };
+        let outcome = catch_unwind(AssertUnwindSafe(|| run(app, task, &tell, &mut report)));
         drop(permit);
         outcome.unwrap_or_else(|_| Err(Error::internal("a job broke off")))
     });
-    if *wishes.borrow() == Wish::Close && outcome.is_err() {
+    let wish = *wishes.borrow();
+    if wish == Wish::Close && outcome.is_err() {
         // The store makes what this process still runs interrupted.
         return outcome;
     }
@@ -233,23 +347,36 @@ fn work(app: &App, runtime: &Handle, id: JobId, task: &Task, wishes: watch::Rece
         Ok(_) => tracing::info!(job = id.0, "a job is done"),
         Err(error) => tracing::warn!(job = id.0, code = %error.code, %error, "a job ended early"),
     }
-    let saved = runtime.block_on(store.update_job(id, |job| match &outcome {
-        Ok(outcome) => {
-            job.state = JobState::Done;
-            job.done = job.total;
-            job.outcome = serde_json::to_value(outcome).ok();
-        }
-        Err(error) if error.code == Code::Stopped => job.state = JobState::Stopped,
-        Err(error) => fail(job, error),
-    }));
+    let saved = runtime.block_on(store.update_job(id, |job| end(job, &outcome, wish, !task.picks().is_empty())));
     let tidied = match (&outcome, task) {
         (Ok(_), Task::Load { model, .. }) => runtime.block_on(app.forget_loads(*model, id)),
+        (Err(_), _) if wish == Wish::Stop => runtime.block_on(app.clear_away(task)),
         _ => Ok(()),
     };
     if let Err(error) = saved.map_err(Error::from).and(tidied) {
         tracing::error!(%error, job = id.0, "the end of a job was not saved");
     }
     outcome
+}
+
+/// The row of a job whose work came to an end.
+fn end(job: &mut Job, outcome: &Result<Outcome>, wish: Wish, queued: bool) {
+    job.stage = None;
+    match outcome {
+        Ok(outcome) => {
+            job.state = JobState::Done;
+            job.done = job.total;
+            job.outcome = serde_json::to_value(outcome).ok();
+        }
+        Err(_) if wish == Wish::Stop => job.state = JobState::Stopped,
+        Err(_) if wish == Wish::Pause => job.state = JobState::Paused,
+        Err(error) if queued && error.code == Code::Offline => {
+            job.state = JobState::Waiting;
+            job.stage = Some(OFFLINE.to_string());
+        }
+        Err(error) if error.code == Code::Stopped => job.state = JobState::Stopped,
+        Err(error) => fail(job, error),
+    }
 }
 
 /// Waits for its turn, then says that it runs.
@@ -267,7 +394,14 @@ fn begin(
                 // Loads wait for each other, and for answers, at the model in memory.
                 Task::Load { .. } => None,
                 // The semaphore is never closed.
-                Task::Import { .. } | Task::Hash { .. } => app.inner.jobs.disk.clone().acquire_owned().await.ok(),
+                Task::Import { .. }
+                | Task::Hash { .. }
+                | Task::Verify { .. }
+                | Task::Recognise { .. }
+                | Task::MoveStorage { .. }
+                | Task::Merge { .. } => app.inner.jobs.disk.clone().acquire_owned().await.ok(),
+                // The queue gave them their turn.
+                Task::Download { .. } | Task::DownloadAndMerge { .. } => None,
             }
         };
         let permit = tokio::select! {
@@ -286,8 +420,14 @@ fn fail(job: &mut Job, error: &Error) {
 
 fn path_not_unicode(task: &Task) -> Error {
     let path = match task {
-        Task::Import { path, .. } => path.display().to_string(),
-        Task::Load { name, .. } | Task::Hash { name, .. } => name.clone(),
+        Task::Import { path, .. } | Task::Recognise { path, .. } | Task::MoveStorage { to: path, .. } => {
+            path.display().to_string()
+        }
+        Task::Load { name, .. }
+        | Task::Hash { name, .. } | Task::Verify { name, .. }
+        | Task::Download { name, .. }
+        | Task::DownloadAndMerge { name, .. }
+        | Task::Merge { name, .. } => name.clone(),
     };
     Error::new(Code::PathNotUnicode, format!("{path}: its name is not Unicode; rename it")).with("path", path)
 }

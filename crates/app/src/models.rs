@@ -2,7 +2,7 @@
 
 use std::{fs, path::PathBuf};
 
-use huacaya_store::{JobId, Model, ModelFile, ModelId, ModelState, Parameters, Problem};
+use huacaya_store::{HashState, JobId, Model, ModelFile, ModelId, ModelState, Parameters, PersonaId, Problem};
 use serde::Serialize;
 use ts_rs::TS;
 
@@ -82,7 +82,7 @@ impl App {
 
     pub(crate) async fn scan_models(&self) -> Result<Scan> {
         self.look_after_models().await?;
-        let folder = self.inner.places.models();
+        let folder = self.storage();
         let found = blocking(move || candidates(&folder)).await?;
         let mut scan = Scan { added: 0, problems: Vec::new() };
         for path in found {
@@ -150,7 +150,7 @@ impl App {
             row.template = description.template;
             row.template_source = if set { SET } else { description.template_source }.to_string();
             row.thinks = description.thinks;
-            row.sha256 = None;
+            (row.sha256, row.hash, row.checked_ms) = (None, HashState::Unknown, None);
         };
         let row = self.inner.store.update_model(row.id, change).await?;
         self.start_hash(&row).await?;
@@ -170,6 +170,7 @@ impl App {
         model: ModelId,
         template: Option<String>,
         parameters: Parameters,
+        persona: Option<PersonaId>,
     ) -> Result<()> {
         parameters::check(&parameters)?;
         let (row, file) = self.ready_model(model).await?;
@@ -177,6 +178,7 @@ impl App {
         let description = blocking(move || import::describe(&file.path, &name, template.as_deref())).await?;
         let change = move |row: &mut Model| {
             row.parameters = parameters;
+            row.persona = persona;
             row.kind = import::kind(description.kind);
             row.template = description.template;
             row.template_source = if set { SET } else { description.template_source }.to_string();

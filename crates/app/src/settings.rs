@@ -7,7 +7,8 @@ use serde_json::Value;
 use crate::{
     App, devices,
     error::{Code, Error, Result},
-    parameters,
+    network, parameters,
+    queue::DOWNLOADS_MAX,
 };
 
 /// A system prompt is the longest.
@@ -20,7 +21,14 @@ impl App {
         if !value.is_null() {
             check(&key, &value)?;
         }
-        Ok(self.inner.store.set_setting(&key, value).await?)
+        self.inner.store.set_setting(&key, value).await?;
+        if network::KEYS.contains(&key.as_str()) {
+            self.renew_network().await?;
+        }
+        if key == "downloads_at_once" {
+            self.fill_queue().await?;
+        }
+        Ok(())
     }
 
     /// A setting's value; absent too where what is stored is not of this type.
@@ -42,8 +50,11 @@ fn check(key: &str, value: &Value) -> Result<()> {
         "system_prompt" => value.is_string(),
         "model" => serde_json::from_value::<ModelId>(value.clone()).is_ok(),
         "device" => value.as_str().is_some_and(|id| devices::all().iter().any(|device| device.id == id)),
-        "welcomed" | "sidebar" | "panel" | "copy_thoughts" => value.is_boolean(),
+        "offline" | "welcomed" | "sidebar" | "panel" | "copy_thoughts" => value.is_boolean(),
         "zoom" => value.as_f64().is_some_and(|zoom| (0.25..=5.0).contains(&zoom)),
+        "proxy" => value.as_str().is_some_and(network::is_proxy),
+        "download_limit" => value.as_u64().is_some_and(|bytes_per_second| bytes_per_second > 0),
+        "downloads_at_once" => value.as_u64().is_some_and(|count| (1..=DOWNLOADS_MAX).contains(&count)),
         NOTICE => false,
         _ => return Err(wrong(format!("there is no setting `{key}`"))),
     };

@@ -230,6 +230,28 @@ impl Store {
         Ok(row)
     }
 
+    /// A job that waits (as this process's) or rests already is put into this state of rest. `false`: another process has
+    /// it, or it runs.
+    pub async fn rest_job(&self, job: JobId, state: JobState) -> Result<bool> {
+        let mut write = self.write("let the job rest").await?;
+        let attempt = write.attempt;
+        let owner = write.owner().to_string();
+        let rested = sqlx::query(
+            "UPDATE jobs SET state = ?, stage = NULL, finished_ms = ?, owner = NULL
+             WHERE id = ? AND (state NOT IN ('waiting', 'running') OR (state = 'waiting' AND owner = ?))",
+        )
+        .bind(state.as_text())
+        .bind(state.is_over().then(now_ms))
+        .bind(job)
+        .bind(owner)
+        .execute(write.conn())
+        .await
+        .attempt(attempt)?;
+        write.note(Key::Job(job));
+        write.commit().await?;
+        Ok(rested.rows_affected() > 0)
+    }
+
     /// Puts a job before another one in the queue; without one, at the end.
     pub async fn move_job(&self, job: JobId, before: Option<JobId>) -> Result<()> {
         let mut write = self.write("move the job").await?;

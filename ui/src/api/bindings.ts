@@ -1,6 +1,15 @@
 //! The wire types and the commands, as crates/app declares them. Written by `cargo xtask types`; do not edit.
 
 /**
+ * What a LoRA adapter says of itself.
+ */
+export type Adapter = { 
+/**
+ * The model that it was trained on, as its author named it.
+ */
+base: string, rank: number, };
+
+/**
  * A text file that was placed whole in the prompt.
  */
 export type Attachment = { name: string, 
@@ -14,6 +23,12 @@ export type Body = { text: string,
  * The thought span of a thinking model, without its marks. Not copied, searched or sent back by default.
  */
 thought: string, thought_tokens: number, thought_ms: number, attachments: Array<Attachment>, };
+
+export type CataloguePage = { entries: Array<Entry>, 
+/**
+ * What to begin with on this machine; absent where nothing would run well.
+ */
+recommended: Recommendation | null, };
 
 /**
  * One step of the mirror. A row replaces the row of its id.
@@ -57,6 +72,8 @@ export type ChatId = number;
 
 export type ChatKind = "chat" | "page";
 
+export type ChoiceKind = "gguf" | "folder" | "lora";
+
 /**
  * A chosen file or folder.
  */
@@ -69,6 +86,32 @@ name: string,
  * Its size; 0 for one that is yet to be written and for a folder.
  */
 bytes: number, };
+
+export type Connection = { at_ms: number, 
+/**
+ * With its port where that is not the usual one.
+ */
+host: string, 
+/**
+ * "search", "repository", "card", "header", "file" or "test".
+ */
+purpose: string, 
+/**
+ * What the host answered; absent where it did not.
+ */
+status: number | null, 
+/**
+ * Received.
+ */
+bytes: number, 
+/**
+ * Why there was no answer, in English.
+ */
+problem: string | null, 
+/**
+ * Not made: the program is offline.
+ */
+made: boolean, };
 
 /**
  * In tokens. `system + history + draft + reserve` is at most `total` unless `over` is above 0.
@@ -105,6 +148,15 @@ exact: boolean, };
 export type Defaults = { parameters: Parameters, system_prompt: string, };
 
 /**
+ * What deleting a model would do.
+ */
+export type Deletion = { files: Array<string>, bytes: number, 
+/**
+ * The files are the program's: they go. Else the model is only taken off the list.
+ */
+frees: boolean, used_by_chats: number, };
+
+/**
  * A processor, as the setting `device` names it.
  */
 export type Device = { 
@@ -134,11 +186,104 @@ log_tail: string,
  */
 text: string, };
 
+/**
+ * How an endpoint speaks.
+ */
+export type Dialect = "hugging_face" | "model_scope";
+
+/**
+ * What lies in the storage folder, in bytes.
+ */
+export type DiskUse = { folder: string, models_bytes: number, 
+/**
+ * Unfinished downloads and copies.
+ */
+partial_bytes: number, 
+/**
+ * Deleted models that can still be brought back.
+ */
+deleted_bytes: number, 
+/**
+ * Of the disk that the folder is on.
+ */
+free_bytes: number, total_bytes: number, largest: Array<Largest>, };
+
 export type Draft = { 
 /**
  * `None`: the chat that does not exist yet.
  */
 chat: ChatId | null, text: string, attachments: Array<Attachment>, };
+
+/**
+ * A model of another program.
+ */
+export type Elsewhere = { program: Program, name: string, 
+/**
+ * Empty where the name does not say it.
+ */
+quantization: string, bytes: number, 
+/**
+ * For `import_model`.
+ */
+chosen: number, 
+/**
+ * The model in the list that it is.
+ */
+here: ModelId | null, };
+
+/**
+ * An endpoint as it stands in the settings.
+ */
+export type EndpointRow = { name: string, url: string, dialect: Dialect, 
+/**
+ * `HF_ENDPOINT` names it.
+ */
+from_environment: boolean, token: TokenPlace, };
+
+export type Entry = { id: string, family: string, name: string, size: string, kind: EntryKind, 
+/**
+ * "", "16K", "64K", "RLHF", "v3".
+ */
+variant: string, purpose: Words, context_tokens: number, 
+/**
+ * "" for a base model, "jinja" for the file's own.
+ */
+template: string, licence: Licence, 
+/**
+ * The original weights.
+ */
+repository: string | null, 
+/**
+ * The entry that a LoRA is merged into.
+ */
+base: string | null, 
+/**
+ * The hub gives the files only to who has agreed to the model's terms.
+ */
+needs_token: boolean, files: Array<EntryFile>, };
+
+/**
+ * A file to choose; `config.json` and `adapter_config.json` stand for their whole folder.
+ */
+export type EntryFile = { repository: string, path: string, 
+/**
+ * "Q4_K_M", "Q4_K_M-im" (made with an importance matrix), "F16".
+ */
+quantization: string, bytes: number, 
+/**
+ * Whether the size is the hub's own; else it is published or derived.
+ */
+bytes_exact: boolean, sha256: string | null, 
+/**
+ * With a context of 4,096 tokens; of a LoRA, the merged model.
+ */
+memory_bytes: number, verdict: Verdict, 
+/**
+ * The model of the list that is this file.
+ */
+here: ModelId | null, };
+
+export type EntryKind = "base" | "chat" | "lora";
 
 export type Example = { user: string, assistant: string, };
 
@@ -182,6 +327,59 @@ message: MessageId | null,
 title: string, snippet: Array<SnippetPart>, created_ms: number, };
 
 /**
+ * What is known of a model's SHA-256.
+ */
+export type HashState = "unknown" | "computed" | "verified" | "wrong";
+
+/**
+ * Something that becomes one model.
+ */
+export type HubChoice = { 
+/**
+ * Stands for it in `download`.
+ */
+id: string, name: string, kind: ChoiceKind, 
+/**
+ * Empty where neither name nor header says it.
+ */
+quantization: string, bytes: number, files: number, 
+/**
+ * Of a single file, where the hub tells it.
+ */
+sha256: string | null, memory_bytes: number | null, verdict: Verdict | null, 
+/**
+ * The model in the list that it is.
+ */
+here: ModelId | null, 
+/**
+ * Another program downloaded it: it would be used in its place.
+ */
+in_cache: boolean, 
+/**
+ * Bytes that an earlier download left here.
+ */
+partial: number, 
+/**
+ * The download that is under way.
+ */
+job: JobId | null, };
+
+export type HubFormat = "gguf" | "safetensors" | "pytorch" | "lora";
+
+/**
+ * A repository that was found by its name.
+ */
+export type HubHit = { repository: string, downloads: number, likes: number, 
+/**
+ * As the hub writes it (ISO 8601); empty where it does not say.
+ */
+updated: string, gated: boolean, formats: Array<HubFormat>, 
+/**
+ * Which endpoint told of it, by name.
+ */
+endpoint: string, };
+
+/**
  * What an import brought.
  */
 export type Imported = { chats: number, messages: number, 
@@ -223,6 +421,10 @@ task: JsonValue, state: JobState,
  */
 position: number, 
 /**
+ * What it is at while it runs or waits: "connecting", "fetching", "verifying", …
+ */
+stage: string | null, 
+/**
  * Bytes or steps; `total` 0 while unknown.
  */
 done: number, total: number, error: Problem | null, 
@@ -236,7 +438,7 @@ outcome: JsonValue | null, created_ms: number, finished_ms: number | null, };
  */
 export type JobId = number;
 
-export type JobState = "waiting" | "running" | "done" | "failed" | "stopped" | "interrupted";
+export type JobState = "waiting" | "running" | "done" | "failed" | "stopped" | "interrupted" | "paused";
 
 export type JsonValue = number | string | boolean | Array<JsonValue> | { [key in string]: JsonValue } | null;
 
@@ -244,6 +446,13 @@ export type JsonValue = number | string | boolean | Array<JsonValue> | { [key in
  * A row that is gone from the mirror (deleted rows wait for their undo unseen).
  */
 export type Key = { "table": "chat", "id": ChatId } | { "table": "folder", "id": FolderId } | { "table": "persona", "id": PersonaId } | { "table": "model", "id": ModelId } | { "table": "job", "id": JobId } | { "table": "message", "id": MessageId } | { "table": "draft", "id": ChatId | null };
+
+/**
+ * A model that takes much room.
+ */
+export type Largest = { model: ModelId, bytes: number, };
+
+export type Licence = { name: string, url: string, note: Words, };
 
 /**
  * Everything that made an answer, so that it can be made again exactly.
@@ -279,15 +488,36 @@ export type MessageId = number;
 
 export type MessageState = "done" | "writing" | "stopped" | "interrupted" | "failed";
 
+/**
+ * A key of the metadata (GGUF) or of `config.json` and its like.
+ */
+export type MetadataRow = { key: string, 
+/**
+ * "UINT32", "STRING", "ARRAY of STRING", …
+ */
+kind: string, 
+/**
+ * Shortened.
+ */
+value: string, 
+/**
+ * Characters of a text, values of an array; 1 of anything else.
+ */
+length: number, };
+
 export type Model = { id: ModelId, name: string, 
 /**
- * Shown to the person; commands take ids.
+ * Shown to the person; commands take ids. Of a model of several files the first, or their folder.
  */
 path: string, 
 /**
  * It came with the program.
  */
-bundled: boolean, kind: ModelKind, state: ModelState, 
+bundled: boolean, source: Source, 
+/**
+ * "Chinese-Alpaca-2", "Qwen3", …; "": not known.
+ */
+family: string, kind: ModelKind, state: ModelState, 
 /**
  * "llama", "qwen2", …
  */
@@ -299,7 +529,23 @@ quantization: string, file_bytes: number, parameter_count: number,
 /**
  * What it was made for, in tokens.
  */
-context_tokens: number, sha256: string | null, 
+context_tokens: number, 
+/**
+ * Of a model of several files that of all their bytes, in the order of their names.
+ */
+sha256: string | null, hash: HashState, 
+/**
+ * When `hash` was last found out.
+ */
+checked_ms: number | null, 
+/**
+ * Its file lies in the storage folder: deleting the model frees it.
+ */
+in_storage: boolean, 
+/**
+ * Of a LoRA adapter only.
+ */
+adapter: Adapter | null, 
 /**
  * Name of the template in use and where it came from: "built in", "file", "set by you".
  */
@@ -313,6 +559,10 @@ thinks: boolean,
  */
 parameters: Parameters, 
 /**
+ * The persona of new chats with this model.
+ */
+persona: PersonaId | null, 
+/**
  * The process that holds it in memory, and where it runs ("CPU", "CUDA", "Metal").
  */
 loaded_by: string | null, device: string | null, added_ms: number, used_ms: number | null, };
@@ -322,9 +572,40 @@ loaded_by: string | null, device: string | null, added_ms: number, used_ms: numb
  */
 export type ModelId = number;
 
-export type ModelKind = "base" | "chat";
+/**
+ * What a model's files say.
+ */
+export type ModelInside = { 
+/**
+ * "GGUF", "safetensors", "PyTorch".
+ */
+format: string, 
+/**
+ * Of the format; 0 where it has none.
+ */
+version: number, metadata: Array<MetadataRow>, tensors: Array<TensorRow>, };
+
+export type ModelKind = "base" | "chat" | "adapter";
 
 export type ModelState = "ready" | "missing" | "changed";
+
+/**
+ * What holds for every request.
+ */
+export type NetworkState = { 
+/**
+ * Asked in this order.
+ */
+endpoints: Array<EndpointRow>, 
+/**
+ * What is in force, to be shown; empty: none.
+ */
+proxy: string, offline: boolean, };
+
+/**
+ * An endpoint as the person sets it.
+ */
+export type NewEndpoint = { name: string, url: string, dialect: Dialect, };
 
 /**
  * A token that could come next.
@@ -334,7 +615,7 @@ export type NextToken = { id: number, text: string, probability: number, };
 /**
  * What came out of a job.
  */
-export type Outcome = { "kind": "loaded", model: ModelId, } | { "kind": "imported", model: ModelId, } | { "kind": "hashed", model: ModelId, sha256: string, };
+export type Outcome = { "kind": "loaded", model: ModelId, } | { "kind": "imported", model: ModelId, } | { "kind": "hashed", model: ModelId, sha256: string, } | { "kind": "recognised" } & Recognised | { "kind": "moved", to: string, } | { "kind": "downloaded", model: ModelId, } | { "kind": "merged", model: ModelId, };
 
 /**
  * One layer of parameters. `None` means that the layer below decides: chat over persona over the person's defaults over the program's.
@@ -421,9 +702,123 @@ examples: Array<Example>, };
 export type PersonaId = number;
 
 /**
+ * What is to be downloaded, whole: the files of one model.
+ */
+export type Pick = { 
+/**
+ * `owner/name`; empty for a direct address.
+ */
+repository: string, 
+/**
+ * A commit, where the hub tells one.
+ */
+revision: string, 
+/**
+ * The endpoint that told of it, by address.
+ */
+endpoint: string, kind: ChoiceKind, files: Array<PickFile>, 
+/**
+ * A direct address, of a single file.
+ */
+url: string | null, 
+/**
+ * Where the files go, below the storage folder, with `/` between its parts.
+ */
+folder: string, 
+/**
+ * What is listed at the end, below `folder`: the first file, or a folder ("": `folder` itself).
+ */
+model: string, };
+
+/**
+ * A file of it, by its path in the repository.
+ */
+export type PickFile = { path: string, bytes: number, 
+/**
+ * Absent where the hub keeps the file itself (small files) or does not say.
+ */
+sha256: string | null, };
+
+/**
  * The faces hold a sentence and a mend for every `code`, filled with `values`. `detail` (English) is for logs, the command line and the API.
  */
 export type Problem = { code: string, values: { [key in string]: string }, detail: string, };
+
+/**
+ * A program that keeps models on this machine.
+ */
+export type Program = "ollama" | "lm_studio" | "jan" | "model_scope" | "hugging_face";
+
+/**
+ * How well an endpoint is reached.
+ */
+export type Reach = { latency_ms: number, bytes_per_second: number | null, };
+
+/**
+ * What a file turned out to be.
+ */
+export type Recognised = { state: Recognition, 
+/**
+ * Of the model, where it is known; else the file's own.
+ */
+name: string, 
+/**
+ * The catalogue's entry.
+ */
+entry: string | null, bytes: number, 
+/**
+ * How long the whole file is.
+ */
+expected: number | null, 
+/**
+ * For `import_model`.
+ */
+chosen: number, };
+
+export type Recognition = "complete" | "truncated" | "unknown";
+
+export type Recommendation = { 
+/**
+ * Id of the entry.
+ */
+entry: string, 
+/**
+ * Path of its file.
+ */
+file: string, reason: Words, memory_bytes: number, };
+
+/**
+ * A repository, or a file at an address, with what can be downloaded of it.
+ */
+export type RepositoryPage = { 
+/**
+ * `owner/name`; of a direct address the file's name.
+ */
+repository: string, 
+/**
+ * By name; of a direct address its host.
+ */
+endpoint: string, revision: string, 
+/**
+ * Its page in a browser.
+ */
+url: string, gated: boolean, 
+/**
+ * As the card says it; empty where it does not.
+ */
+licence: string, base_model: string | null, 
+/**
+ * The catalogue's entry for it.
+ */
+entry: string | null, 
+/**
+ * The model card: untrusted Markdown.
+ */
+card: string | null, choices: Array<HubChoice>, 
+/**
+ * How many files belong to none of the choices.
+ */
+other_files: number, };
 
 export type Role = "user" | "assistant";
 
@@ -466,6 +861,11 @@ export type Snapshot = { chats: Array<Chat>, folders: Array<Folder>, personas: A
  */
 export type SnippetPart = { text: string, hit: boolean, };
 
+/**
+ * Where a model came from.
+ */
+export type Source = { "kind": "built_in" } | { "kind": "file" } | { "kind": "program", program: string, } | { "kind": "hub", endpoint: string, repository: string, revision: string, file: string, } | { "kind": "url", url: string, } | { "kind": "made", from: string, };
+
 export type Stats = { prompt_tokens: number, 
 /**
  * Of these, how many were in the cache already.
@@ -487,9 +887,32 @@ turns_dropped: number, memory_starts_at: MessageId | null, };
 /**
  * What a job does, whole: stored as JSON in its row. Retry and restart run the stored task again.
  */
-export type Task = { "kind": "load", model: ModelId, name: string, context: number | null, anyway: boolean, } | { "kind": "import", name: string, path: string, copy: boolean, } | { "kind": "hash", model: ModelId, name: string, };
+export type Task = { "kind": "load", model: ModelId, name: string, context: number | null, anyway: boolean, } | { "kind": "import", name: string, path: string, copy: boolean, } | { "kind": "hash", model: ModelId, name: string, } | { "kind": "verify", model: ModelId, name: string, } | { "kind": "recognise", name: string, path: string, } | { "kind": "move_storage", name: string, to: string, } | { "kind": "download", name: string, address: Pick, } | { "kind": "download_and_merge", name: string, base: Pick, adapter: Pick, } | { "kind": "merge", name: string, base: ModelId, adapter: ModelId, strength: number, };
+
+/**
+ * A tensor.
+ */
+export type TensorRow = { name: string, 
+/**
+ * Row-major, slowest dimension first.
+ */
+shape: Array<number>, 
+/**
+ * "Q4_K", "F16", …
+ */
+kind: string, bytes: number, };
+
+/**
+ * Where a token is kept.
+ */
+export type TokenPlace = "none" | "keyring" | "file" | "environment";
 
 export type Verdict = "well" | "tight" | "too_large";
+
+/**
+ * The same words in both languages of the program.
+ */
+export type Words = { zh: string, en: string, };
 
 /** Sends a command to the program. Rejects with a `Problem`. */
 export type Call = (name: string, args: object) => Promise<unknown>;
@@ -566,9 +989,15 @@ export const commands = (call: Call) => ({
   restorePersona: (args: { persona: PersonaId }) => call("restore_persona", args) as Promise<null>,
   /** Makes a persona of a character card (JSON, or PNG with the card inside). */
   importCharacter: (args: { name: string; base64: string }) => call("import_character", args) as Promise<Persona>,
-  /** Takes a model file into the list: in its place, or copied into the models folder. */
+  /** The models that the program offers, with what each needs on this machine, and one to begin with. */
+  catalogue: () => call("catalogue", {}) as Promise<CataloguePage>,
+  /** Takes a model into the list (a GGUF file, one of several parts, a folder, a LoRA adapter): in its place, or copied into the storage folder. */
   importModel: (args: { chosen: number; copy: boolean }) => call("import_model", args) as Promise<JobId>,
-  /** Looks through the models folder for files that are not in the list. */
+  /** Looks for models that other programs keep on this machine. */
+  findElsewhere: () => call("find_elsewhere", {}) as Promise<Array<Elsewhere>>,
+  /** Finds out which model a file is, whatever its name, and whether it is whole. */
+  recognise: (args: { chosen: number }) => call("recognise", args) as Promise<JobId>,
+  /** Looks through the storage folder for files that are not in the list. */
   scanModels: () => call("scan_models", {}) as Promise<Scan>,
   /** Brings a model into memory. `anyway`: although it may not fit. */
   loadModel: (args: { model: ModelId; context?: number | null; anyway: boolean }) => call("load_model", args) as Promise<JobId>,
@@ -578,18 +1007,60 @@ export const commands = (call: Call) => ({
   estimate: (args: { model: ModelId; context?: number | null }) => call("estimate", args) as Promise<Fit>,
   /** Gives a model another name; the file keeps its own. */
   renameModel: (args: { model: ModelId; name: string }) => call("rename_model", args) as Promise<null>,
-  /** Sets a model's template (absent: the one found) and its own parameters. */
-  setModel: (args: { model: ModelId; template?: string | null; parameters: Parameters }) => call("set_model", args) as Promise<null>,
+  /** Sets a model's template (absent: the one found), its own parameters and the persona of new chats with it. */
+  setModel: (args: { model: ModelId; template?: string | null; parameters: Parameters; persona?: PersonaId | null }) => call("set_model", args) as Promise<null>,
   /** The names of the templates that a model can be set to. */
   templates: (args: { model: ModelId }) => call("templates", args) as Promise<Array<string>>,
   /** Takes a model out of the list; the file stays. `restore_model` undoes it. */
   removeModel: (args: { model: ModelId }) => call("remove_model", args) as Promise<null>,
-  /** Undoes `remove_model`. */
+  /** What deleting a model would do. */
+  deletion: (args: { model: ModelId }) => call("deletion", args) as Promise<Deletion>,
+  /** Deletes a model with its files (one outside the storage folder is only taken off the list). `restore_model` undoes it until the next start. */
+  deleteModel: (args: { model: ModelId }) => call("delete_model", args) as Promise<null>,
+  /** Removes for good what was deleted. */
+  purgeDeleted: () => call("purge_deleted", {}) as Promise<null>,
+  /** Undoes `remove_model` and `delete_model`. */
   restoreModel: (args: { model: ModelId }) => call("restore_model", args) as Promise<null>,
   /** Says where the file of a model is now. */
   locateModel: (args: { model: ModelId; chosen: number }) => call("locate_model", args) as Promise<null>,
-  /** Stops a job. */
+  /** What a model's files say: every key, every tensor. */
+  readMetadata: (args: { model: ModelId }) => call("read_metadata", args) as Promise<ModelInside>,
+  /** Computes a model's hash again and compares it with the one that is known. */
+  verifyModel: (args: { model: ModelId }) => call("verify_model", args) as Promise<JobId>,
+  /** What the models take of the disk. */
+  diskUse: () => call("disk_use", {}) as Promise<DiskUse>,
+  /** Moves the storage folder into the chosen, empty one. */
+  moveStorage: (args: { chosen: number }) => call("move_storage", args) as Promise<JobId>,
+  /** Finds repositories on the hub by their names. */
+  searchHub: (args: { text: string }) => call("search_hub", args) as Promise<Array<HubHit>>,
+  /** Reads a repository (`owner/name`, or an address of the hub) or a direct address of a model file: what there is to download, and how it would run here. */
+  readRepository: (args: { address: string }) => call("read_repository", args) as Promise<RepositoryPage>,
+  /** Downloads a choice of a repository's page, or a file of a catalogue's entry. One under way already: its id. */
+  download: (args: { address: string; choice: string }) => call("download", args) as Promise<JobId>,
+  /** Downloads a LoRA of the catalogue and its base, and merges them. */
+  downloadMerged: (args: { entry: string }) => call("download_merged", args) as Promise<JobId>,
+  /** Merges an adapter into a base, as a new model. */
+  merge: (args: { base: ModelId; adapter: ModelId; strength: number; name: string }) => call("merge", args) as Promise<JobId>,
+  /** The endpoints, the proxy and the offline switch, as they are in force. */
+  network: () => call("network", {}) as Promise<NetworkState>,
+  /** Sets the endpoints, in the order in which they are asked; none: the program's own. */
+  setEndpoints: (args: { endpoints: Array<NewEndpoint> }) => call("set_endpoints", args) as Promise<null>,
+  /** Tries whether an endpoint is reached, and how fast it is. */
+  testEndpoint: (args: { url: string; dialect: Dialect }) => call("test_endpoint", args) as Promise<Reach>,
+  /** Keeps a token for an endpoint's host, or forgets it (absent); says where it is kept. */
+  setToken: (args: { url: string; token?: string | null }) => call("set_token", args) as Promise<TokenPlace>,
+  /** The connections made last, the newest first. */
+  connections: (args: { limit: number }) => call("connections", args) as Promise<Array<Connection>>,
+  /** Empties the list of connections. */
+  forgetConnections: () => call("forget_connections", {}) as Promise<null>,
+  /** Stops a job for good; what a download left is removed. */
   stopJob: (args: { job: JobId }) => call("stop_job", args) as Promise<null>,
+  /** Lets a download wait; what is there is kept. */
+  pauseJob: (args: { job: JobId }) => call("pause_job", args) as Promise<null>,
+  /** Goes on with a download that was paused. */
+  resumeJob: (args: { job: JobId }) => call("resume_job", args) as Promise<null>,
+  /** Puts a job before another one in the queue (absent: at its end). */
+  moveJob: (args: { job: JobId; before?: JobId | null }) => call("move_job", args) as Promise<null>,
   /** Runs a job again that failed, was stopped or was interrupted. */
   retryJob: (args: { job: JobId }) => call("retry_job", args) as Promise<JobId>,
   /** Takes a finished job out of the list. */
@@ -628,6 +1099,12 @@ export const CODE_VALUES = {
   model_missing: ["model", "path"],
   /** The file is not a sound model file. */
   model_broken: ["model", "reason"],
+  /** The file ends before its model does. In bytes. */
+  model_incomplete: ["model", "bytes", "needed"],
+  /** A LoRA adapter is no model by itself: it is merged into its base. */
+  adapter_alone: ["model"],
+  /** The folder cannot hold the models. */
+  storage_unusable: ["path", "reason"],
   /** The architecture is not one that this version runs. */
   model_unsupported: ["model", "architecture"],
   /** The model does not fit into the free memory. Sizes in bytes. */
@@ -692,6 +1169,40 @@ export const CODE_VALUES = {
   database_failed: ["reason"],
   /** The data folder cannot be used. */
   place_unusable: ["path", "reason"],
+  /** The program is offline, because the person switched it off. */
+  offline: [],
+  /** A host was not reached. */
+  host_unreachable: ["host", "reason"],
+  /** The repository is given only to people who asked for it: its page says how. */
+  gated: ["repository", "url"],
+  /** The host does not take the token. */
+  token_wrong: ["host"],
+  /** The hub has no such repository or file (or does not show it to us). */
+  not_found: ["what"],
+  /** The host wants fewer requests; it says for how long. In seconds. */
+  rate_limited: ["host", "seconds"],
+  /** The host failed. */
+  server_failed: ["host", "status"],
+  /** The address leads to a web page, not to a file. */
+  not_a_file: ["url"],
+  /** The host's answer is not one that a hub gives. */
+  hub_answer: ["host", "reason"],
+  /** What came does not have the hash that the hub gives, and fetching its parts again did not help. */
+  hash_wrong: ["name"],
+  /** What came is not as long as the hub says. In bytes. */
+  size_wrong: ["name", "expected", "found"],
+  /** The file changed on the host while it was fetched, more than once. */
+  changed_there: ["name"],
+  /** The disk has no room for it. In bytes. */
+  space_short: ["needed", "free", "path"],
+  /** This is no repository, no address of a hub and no direct address of a model file. */
+  address_unknown: ["address"],
+  /** A file of the repository has a name that could leave its folder. */
+  name_unsafe: ["name"],
+  /** The token could not be kept. */
+  token_not_kept: ["reason"],
+  /** The base and the adapter do not go together. */
+  merge_refused: ["reason"],
   /** Only addresses of the web are opened. */
   link_refused: ["address"],
   /** The system could not do something for us (open the file manager, a dialog). */
