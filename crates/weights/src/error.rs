@@ -31,6 +31,8 @@ pub enum Fault {
     AdapterAlone,
     #[error("has {count} model files. Choose one of them")]
     SeveralModels { count: usize },
+    #[error("is not finished: it was stopped")]
+    Stopped,
     #[error(transparent)]
     Gguf(gguf::Fault),
     #[error(transparent)]
@@ -52,6 +54,8 @@ pub enum Kind {
     Damaged,
     /// Well-formed as far as can be seen, but of a version, byte order or type that is not supported.
     Unsupported,
+    /// The watch said so; nothing is left behind.
+    Stopped,
     /// The program asked for something that the file does not have, or gave the writer something it cannot write.
     Request,
 }
@@ -69,6 +73,7 @@ impl Error {
             Fault::TooLarge { .. } | Fault::Json { .. } => Kind::Damaged,
             Fault::AdapterAlone => Kind::Unsupported,
             Fault::Empty => Kind::Incomplete,
+            Fault::Stopped => Kind::Stopped,
             Fault::Gguf(fault) => fault.kind(),
             Fault::Safetensors(fault) => fault.kind(),
             Fault::PyTorch(fault) => fault.kind(),
