@@ -24,7 +24,10 @@ export type Body = { text: string,
  */
 thought: string, thought_tokens: number, thought_ms: number, attachments: Array<Attachment>, };
 
-export type CataloguePage = { entries: Array<Entry>, 
+/**
+ * On the wire it is the catalogue.
+ */
+export type Catalogue = { entries: Array<Entry>, 
 /**
  * What to begin with on this machine; absent where nothing would run well.
  */
@@ -990,7 +993,7 @@ export const commands = (call: Call) => ({
   /** Makes a persona of a character card (JSON, or PNG with the card inside). */
   importCharacter: (args: { name: string; base64: string }) => call("import_character", args) as Promise<Persona>,
   /** The models that the program offers, with what each needs on this machine, and one to begin with. */
-  catalogue: () => call("catalogue", {}) as Promise<CataloguePage>,
+  catalogue: () => call("catalogue", {}) as Promise<Catalogue>,
   /** Takes a model into the list (a GGUF file, one of several parts, a folder, a LoRA adapter): in its place, or copied into the storage folder. */
   importModel: (args: { chosen: number; copy: boolean }) => call("import_model", args) as Promise<JobId>,
   /** Looks for models that other programs keep on this machine. */

@@ -11,7 +11,9 @@ use crate::{App, blocking, error::Result, loading, models::Verdict};
 /// The context that needs are told for: enough for a talk. A model made for less is told with its own.
 const CONTEXT_TOLD: u32 = 4096;
 
+/// On the wire it is the catalogue.
 #[derive(Clone, Debug, PartialEq, Serialize, TS)]
+#[ts(rename = "Catalogue")]
 pub struct CataloguePage {
     pub entries: Vec<Entry>,
     /// What to begin with on this machine; absent where nothing would run well.
