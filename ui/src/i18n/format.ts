@@ -35,3 +35,14 @@ export function formatDuration(ms: number): string {
 export function formatDate(ms: number): string {
   return new Intl.DateTimeFormat(languageTag(), { dateStyle: "medium", timeStyle: "short" }).format(ms);
 }
+
+/** A day as a hub writes it (ISO 8601); "" for what is no day. */
+export function formatDay(iso: string): string {
+  const time = Date.parse(iso);
+  return Number.isNaN(time) ? "" : new Intl.DateTimeFormat(languageTag(), { dateStyle: "medium" }).format(time);
+}
+
+/** A count of which only the size matters: 1.2M, 123 万. */
+export function formatShort(value: number): string {
+  return new Intl.NumberFormat(languageTag(), { notation: "compact", maximumFractionDigits: 1 }).format(value);
+}

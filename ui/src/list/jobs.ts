@@ -1,4 +1,4 @@
-//! What a job is called, how far it is, and how long it will still take.
+//! What a job is called, and how far it is.
 
 import type { Job, JsonValue } from "$api";
 import { m } from "$i18n";
@@ -20,16 +20,31 @@ export function kindOf(job: Job): string {
   return typeof kind === "string" ? kind : "";
 }
 
-export function nameOf(job: Job): string {
+/** What it works on, without saying what it does. */
+export function plainName(job: Job): string {
   const name = (job.task as AnyTask | null)?.name;
-  const what = mirror.models.get(modelOf(job) ?? -1)?.name ?? (typeof name === "string" ? name : "");
+  return mirror.models.get(modelOf(job) ?? -1)?.name ?? (typeof name === "string" ? name : "");
+}
+
+export function nameOf(job: Job): string {
+  const what = plainName(job);
   switch (kindOf(job)) {
     case "load":
       return m.list.jobLoad(what);
     case "import":
       return m.list.jobImport(what);
     case "hash":
+    case "verify":
       return m.list.jobHash(what);
+    case "recognise":
+      return m.list.jobRecognise(what);
+    case "move_storage":
+      return m.list.jobMove;
+    case "download":
+    case "download_and_merge":
+      return m.list.jobDownload(what);
+    case "merge":
+      return m.list.jobMerge(what);
     default:
       return what || m.list.jobOther;
   }
@@ -38,13 +53,4 @@ export function nameOf(job: Job): string {
 /** Whole percent; `null` while the total is not known. */
 export function shareOf(job: Job): number | null {
   return job.total > 0 ? Math.min(100, Math.floor((100 * job.done) / job.total)) : null;
-}
-
-/** Before this time an estimate is a guess. */
-const ESTIMATE_AFTER_MS = 2_000;
-
-export function leftOf(job: Job, now: number): number | null {
-  const spent = now - job.created_ms;
-  if (job.state !== "running" || job.total === 0 || job.done === 0 || spent < ESTIMATE_AFTER_MS) return null;
-  return (spent * (job.total - job.done)) / job.done;
 }

@@ -9,9 +9,15 @@ import { mirror } from "$state/mirror.svelte";
 import { view } from "$state/view.svelte";
 import { toast } from "$shared/toasts.svelte";
 
-/** The models in the order of the list: used last first, then the newest. */
+/** All that is on this computer: what was used or came last is first. */
+export function library(): Model[] {
+  const last = (model: Model) => Math.max(model.used_ms ?? 0, model.added_ms);
+  return [...mirror.models.values()].sort((a, b) => last(b) - last(a) || b.id - a.id);
+}
+
+/** The models that can answer, in the order of the list. An adapter cannot: it is merged first. */
 export function listed(): Model[] {
-  return [...mirror.models.values()].sort((a, b) => (b.used_ms ?? 0) - (a.used_ms ?? 0) || b.added_ms - a.added_ms || a.id - b.id);
+  return library().filter((model) => model.kind !== "adapter");
 }
 
 /** The model of new chats: the person's choice, else the one that came with the program, else the first. */
@@ -165,12 +171,6 @@ export async function unload(model: Model) {
   if ((await act(api.unloadModel({ model: model.id }))) !== undefined) toast(m.models.unloaded(model.name));
 }
 
-export async function remove(model: Model) {
-  if ((await act(api.removeModel({ model: model.id }))) === undefined) return;
-  if (view.model === model.id) view.model = null;
-  toast(m.models.removed(model.name), { undo: () => void act(api.restoreModel({ model: model.id })) });
-}
-
 export async function locate(model: Model) {
   const chosen = await act(transport.choose("model_file", undefined, ["gguf", "safetensors"]));
   if (!chosen) return;
@@ -189,17 +189,12 @@ export async function recognise() {
   if (chosen) asking.recognising = chosen;
 }
 
-export async function add(files: Chosen[], copy: boolean) {
-  view.room = "models";
-  // A file dropped on the first screen goes through the same door as its button.
-  if (mirror.setting<boolean>("welcomed") !== true) await act(api.setSetting({ key: "welcomed", value: true }));
-  for (const file of files) await watch(api.importModel({ chosen: file.id, copy }));
-}
-
-/** Opens a chat with a model, or a page with a base model. */
+/** Opens a chat with a model, or a page with a base model, and brings the model into memory meanwhile. */
 export async function start(model: Model) {
   const chat = await act(api.newChat({ kind: model.kind === "base" ? "page" : "chat", model: model.id }));
-  if (chat) view.open(chat.id);
+  if (!chat) return;
+  view.open(chat.id);
+  if (!model.loaded_by && !loadJob(model.id)) await load(model);
 }
 
 /** A dropped file that looks like a model: by its name only; the program checks the bytes. */

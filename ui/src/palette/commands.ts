@@ -8,7 +8,9 @@ import { view } from "$state/view.svelte";
 import { copyText } from "$shared/clipboard";
 import { toast } from "$shared/toasts.svelte";
 import { toggleList, togglePanel } from "../frame";
-import { choose, listed, load, unload } from "../models/models.svelte";
+import { download, isMoving, openDownloads, pause, resume } from "../downloads/downloads.svelte";
+import { finding, shelf } from "../hub/finding.svelte";
+import { asking, choose, listed, load, recognise, unload } from "../models/models.svelte";
 
 export type Command = { id: string; label: string; keys?: string; run: () => void };
 
@@ -37,7 +39,12 @@ export function commands(): Command[] {
   else if (view.room === "chats") list.push(inspect(), panel());
   list.push(
     { id: "models", label: m.palette.openModels, run: () => (view.room = "models") },
+    { id: "find-model", label: m.palette.findModel, run: findModel },
+    ...downloadCommands(),
     { id: "add-model", label: m.palette.addModel, run: () => void choose("model_file") },
+    { id: "add-folder", label: m.models.addFolder, run: () => void choose("model_folder") },
+    { id: "elsewhere", label: m.finding.addElsewhere, run: () => (asking.elsewhere = true) },
+    { id: "recognise", label: m.finding.addRecognise, run: () => void recognise() },
   );
   for (const model of listed()) {
     if (model.loaded_by) list.push({ id: `unload-${model.id}`, label: m.palette.unload(model.name), run: () => void unload(model) });
@@ -55,6 +62,27 @@ export function commands(): Command[] {
     { id: "zh", label: m.palette.toChinese, run: () => set("language", "zh") },
     { id: "en", label: m.palette.toEnglish, run: () => set("language", "en") },
   );
+  return list;
+}
+
+function findModel() {
+  finding.show({ at: "list" });
+  finding.wishes += 1;
+}
+
+function downloadCommands(): Command[] {
+  const list: Command[] = [];
+  const advice = shelf.catalogue?.recommended;
+  const file = shelf.entry(advice?.entry ?? null)?.files.find((one) => one.path === advice?.file);
+  const open = openDownloads();
+  if (file && file.here === null && open.length === 0) {
+    const name = shelf.entry(advice!.entry)!.name;
+    const run = () => (finding.show({ at: "list" }), void download(file.repository, file.path));
+    list.push({ id: "download-recommended", label: m.palette.downloadRecommended(name), run });
+  }
+  const [moving, resting] = [open.filter(isMoving), open.filter((job) => job.state === "paused")];
+  if (moving.length > 0) list.push({ id: "pause-all", label: m.palette.pauseAll, run: () => moving.forEach((job) => void pause(job)) });
+  if (resting.length > 0) list.push({ id: "resume-all", label: m.palette.resumeAll, run: () => resting.forEach((job) => void resume(job)) });
   return list;
 }
 

@@ -5,8 +5,13 @@ export type Toast = {
   text: string;
   tone: "plain" | "bad";
   /** Takes back what the message tells of. */
-  undo?: () => void;
+  undo?: (() => void) | undefined;
+  /** What a person is likely to do next. */
+  action?: Action | undefined;
 };
+
+export type Action = { label: string; run: () => void };
+type Options = { undo?: () => void; tone?: "plain" | "bad"; action?: Action };
 
 /** Long enough to read two lines and reach the button. */
 const SHOWN_MS = 8_000;
@@ -18,9 +23,9 @@ class Toasts {
   #next = 1;
   #timers = new Map<number, ReturnType<typeof setTimeout>>();
 
-  add(text: string, options: { undo?: () => void; tone?: "plain" | "bad" } = {}) {
+  add(text: string, options: Options = {}) {
     const id = this.#next++;
-    this.list = [...this.list, { id, text, tone: options.tone ?? "plain", undo: options.undo }].slice(-SHOWN_MAX);
+    this.list = [...this.list, { id, text, tone: options.tone ?? "plain", undo: options.undo, action: options.action }].slice(-SHOWN_MAX);
     this.release(id);
     return id;
   }
@@ -47,6 +52,6 @@ class Toasts {
 
 export const toasts = new Toasts();
 
-export function toast(text: string, options: { undo?: () => void; tone?: "plain" | "bad" } = {}) {
+export function toast(text: string, options: Options = {}) {
   return toasts.add(text, options);
 }

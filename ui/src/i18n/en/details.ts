@@ -63,13 +63,15 @@ export const details = {
   personaHint: "New chats with this model begin with it",
   noPersona: "None",
 
+  trainedOn: "Trained on",
+  trainedOnHint: "The base model that its author names",
+  rank: (rank: string) => `rank ${rank}`,
   adapterTitle: "It needs a base model",
   adapterBody: "A LoRA adapter cannot answer on its own. Merged onto its base, it becomes a model that can.",
   mergeNow: "Merge onto a base",
 
   lookInside: "Look inside",
   delete: "Delete",
-  removeFromList: "Remove from the list",
 
   inside: (name: string) => `Inside “${name}”`,
   insideSummary: (format: string, keys: string, tensors: string) => `${format} · ${keys} keys · ${tensors} tensors`,
@@ -107,6 +109,5 @@ export const details = {
     count === 1 ? "One chat uses this model. Its messages stay, and it goes on with the model of new chats." : `${count} chats use this model. Their messages stay, and they go on with the model of new chats.`,
   inMemoryNow: "It is in memory now and will be unloaded first.",
   deleteConfirm: (bytes: string) => `Delete ${bytes}`,
-  removeConfirm: "Remove from the list",
   deleted: (name: string, bytes: string) => `“${name}” is deleted. ${bytes} will be free at the next start; until then you can undo it.`,
 };

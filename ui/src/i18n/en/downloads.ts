@@ -4,6 +4,7 @@ export const downloads = {
   title: "Downloads",
   summary: (count: number, speed: string) => (speed ? `${count} · ${speed}` : String(count)),
   queued: "waiting its turn",
+  offline: "offline: goes on when the switch is off again",
   paused: "paused",
   interrupted: "cut off when Huacaya was closed",
   stages: { connecting: "connecting", verifying: "verifying", mending: "mending a part", merging: "merging", preparing: "preparing" } as Record<string, string>,

@@ -42,6 +42,8 @@ export const list = {
   jobImport: (name: string) => `Adding ${name}`,
   jobHash: (name: string) => `Checking ${name}`,
   jobDownload: (name: string) => `Downloading ${name}`,
+  jobRecognise: (name: string) => `Recognising ${name}`,
+  jobMove: "Moving the models",
   jobMerge: (name: string) => `Merging ${name}`,
   jobOther: "Working",
   jobPause: (name: string) => `Pause: ${name}`,

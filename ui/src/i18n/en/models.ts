@@ -17,6 +17,8 @@ export const models = {
 
   base: "for continuing text",
   chat: "for conversation",
+  adapter: "LoRA: an addition to a base",
+  adapterOf: (base: string) => `for ${base}`,
   thinks: "thinks first",
   bundled: "came with Huacaya",
   parameters: (count: string) => `${count} parameters`,
@@ -95,12 +97,5 @@ export const models = {
   noChoice: "No shorter context would fit either. A smaller model, or one with a stronger quantization, will.",
   anyway: "Try anyway",
 
-  importTitle: "Add a model",
-  importBody: (name: string, size: string) => (size ? `${name}, ${size}` : name),
-  importPlace: "Use it where it is",
-  importPlaceHint: "Nothing is copied. The file must stay where it is.",
-  importCopy: "Copy it into the models folder",
-  importCopyHint: (size: string) => (size ? `Takes ${size} of disk space. You can then move or delete the original.` : "You can then move or delete the original."),
-  importMany: (count: number) => `Add ${count} models`,
   notModel: (name: string) => `“${name}” is not a model file. GGUF files and model folders can be added.`,
 };

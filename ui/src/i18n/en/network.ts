@@ -56,7 +56,7 @@ export const network = {
   tokenLabel: "Token",
   tokenEmpty: "Paste the token",
   tokenSave: "Keep the token",
-  tokenSaved: { keyring: "The token is in the system keyring", file: "The token is in a file that only you can read", none: "The token is forgotten" },
+  tokenSaved: { keyring: "The token is in the system keyring", file: "The token is in a file that only you can read", none: "The token is forgotten", environment: "The token of HF_TOKEN holds" },
 
   proxy: "Proxy",
   proxyHint: "A server that passes on what Huacaya asks for",

@@ -1,11 +1,12 @@
 //! A sentence for every error code, filled with the problem's values, and the words on the buttons that mend it.
 
-import { formatBytes, formatDate, formatNumber } from "../format";
+import { formatBytes, formatDate, formatDuration, formatNumber } from "../format";
 
 type Values = { [key in string]?: string };
 
 const bytes = (value?: string) => formatBytes(Number(value) || 0);
 const count = (value?: string) => formatNumber(Number(value) || 0);
+const duration = (value?: string) => formatDuration((Number(value) || 0) * 1_000);
 
 export const problems: Record<string, (v: Values) => string> = {
   unknown_command: (v) => `This window asked for “${v["command"]}”, which this version of Huacaya does not know. Restart Huacaya; if it stays, please report it.`,
@@ -16,6 +17,26 @@ export const problems: Record<string, (v: Values) => string> = {
   model_broken: (v) => `“${v["model"]}” is not a sound model file: ${v["reason"]}. It was probably cut off or changed; get the file again.`,
   model_unsupported: (v) => `“${v["model"]}” is a model of the kind “${v["architecture"]}”, which this version cannot run. It runs the Llama, Mistral, Qwen2 and Qwen3 families.`,
   memory_short: (v) => `“${v["model"]}” needs ${bytes(v["needed"])} of memory, ${bytes(v["free"])} are free. Shorten the context, choose a smaller model, or close other programs.`,
+  model_incomplete: (v) => `“${v["model"]}” is incomplete: ${bytes(v["bytes"])} of ${bytes(v["needed"])} are there. Get the rest of the file, or download it again.`,
+  adapter_alone: (v) => `“${v["model"]}” is a LoRA adapter and cannot answer on its own. Merge it onto its base model.`,
+  storage_unusable: (v) => `The models cannot be kept in ${v["path"]}: ${v["reason"]}. Choose another folder.`,
+  offline: () => "Offline is on, so nothing was asked of the network. Switch it off to go on.",
+  host_unreachable: (v) => `${v["host"]} was not reached: ${v["reason"]}. Check the connection and the proxy, or ask another endpoint.`,
+  gated: (v) => `${v["repository"]} is given only to people who accepted its terms. Accept them at ${v["url"]}, then set your token in the network settings.`,
+  token_wrong: (v) => `${v["host"]} does not take the token. Set a new one in the network settings.`,
+  not_found: (v) => `${v["what"]} was not found. Check the spelling; a private model needs a token.`,
+  rate_limited: (v) => `${v["host"]} asks for fewer requests. Try again in ${duration(v["seconds"])}.`,
+  server_failed: (v) => `${v["host"]} has a fault of its own (${v["status"]}). Try again later, or ask another endpoint.`,
+  not_a_file: (v) => `${v["url"]} leads to a web page, not to a file. A network that asks for a login answers so, too.`,
+  hub_answer: (v) => `${v["host"]} does not answer as a hub does: ${v["reason"]}. Check its address and kind in the network settings.`,
+  hash_wrong: (v) => `“${v["name"]}” came damaged: its SHA-256 is not the one that the hub states, and fetching parts again did not mend it. Try another endpoint.`,
+  size_wrong: (v) => `“${v["name"]}” has ${bytes(v["found"])}; the hub states ${bytes(v["expected"])}. Download it again, or from another endpoint.`,
+  changed_there: (v) => `“${v["name"]}” was changed on the hub while it was being downloaded. Download it again.`,
+  space_short: (v) => `Needs ${bytes(v["needed"])}, ${bytes(v["free"])} are free at ${v["path"]}. Free some space, or move the models to another disk.`,
+  address_unknown: (v) => `“${v["address"]}” is no address of a model. An owner/name, the address of a model page, or a direct address of a GGUF file will do.`,
+  name_unsafe: (v) => `This repository has a file named “${v["name"]}”, which could leave its folder. Nothing was downloaded.`,
+  token_not_kept: (v) => `The token could not be kept: ${v["reason"]}. Check that the data folder can be written.`,
+  merge_refused: (v) => `These two cannot be merged: ${v["reason"]}. Choose the base that the adapter was trained on.`,
   template_failed: (v) => `The template of “${v["model"]}” does not work for this conversation: ${v["reason"]}. Choose another template in the model's details.`,
   template_unknown: (v) => `There is no template named “${v["template"]}”. Choose another one for the model.`,
   model_is_base: (v) => `“${v["model"]}” is a base model: it continues text but does not chat. Open a page with it, or choose a chat model.`,
@@ -61,6 +82,10 @@ export const mends = {
   importModel: "Add a model file",
   panel: "Change parameters",
   diagnostics: "Open diagnostics",
-  storage: "Show the storage folder",
+  storage: "Open the storage settings",
+  network: "Open the network settings",
+  token: "Set a token",
+  offline: "Switch offline off",
+  page: "Open its page",
   retry: "Try again",
 };

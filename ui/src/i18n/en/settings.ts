@@ -70,9 +70,6 @@ export const settings = {
   moveBody: (bytes: string, name: string) => `${bytes} move into “${name}”. Until that is done, downloads wait and no model can be loaded from here. If it is interrupted, it goes on where it stopped.`,
   moveEmpty: (name: string) => `New models will be kept in “${name}”.`,
   moveConfirm: "Move",
-  moving: (done: string, total: string) => `${done} of ${total} moved`,
-  movingPlain: "Moving",
-  movingLeft: (time: string) => `${time} left`,
   moveStop: "Stop moving",
   movedStorage: "The models are in the new folder",
 

@@ -65,13 +65,15 @@ export const details: typeof en = {
   personaHint: "用这个模型新建的对话都从它开始",
   noPersona: "无",
 
+  trainedOn: "训练基座",
+  trainedOnHint: "作者写明的基座模型",
+  rank: (rank) => `秩 ${rank}`,
   adapterTitle: "它需要一个基座模型",
   adapterBody: "LoRA 适配器不能单独回答。与它的基座合并之后，就是一个能用的模型。",
   mergeNow: "与基座合并",
 
   lookInside: "查看文件内部",
   delete: "删除",
-  removeFromList: "移出列表",
 
   inside: (name) => `“${name}”的内部`,
   insideSummary: (format, keys, tensors) => `${format} · ${keys} 个键 · ${tensors} 个张量`,
@@ -108,6 +110,5 @@ export const details: typeof en = {
   usedBy: (count) => `有 ${count} 个对话在用这个模型。消息都会保留，之后改用新对话的模型继续。`,
   inMemoryNow: "它正在内存里，会先卸载。",
   deleteConfirm: (bytes) => `删除 ${bytes}`,
-  removeConfirm: "移出列表",
   deleted: (name, bytes) => `已删除“${name}”。下次启动时腾出 ${bytes}，在那之前可以撤销。`,
 };

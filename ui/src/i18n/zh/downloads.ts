@@ -6,6 +6,7 @@ export const downloads: typeof en = {
   title: "下载",
   summary: (count, speed) => (speed ? `${count} 个 · ${speed}` : `${count} 个`),
   queued: "排队中",
+  offline: "已离线，关闭离线开关后继续",
   paused: "已暂停",
   interrupted: "上次关闭 Huacaya 时中断",
   stages: { connecting: "正在连接", verifying: "正在校验", mending: "正在修复一个分片", merging: "正在合并", preparing: "正在准备" } as Record<string, string>,

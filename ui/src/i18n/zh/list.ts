@@ -44,6 +44,8 @@ export const list: typeof en = {
   jobImport: (name) => `正在添加 ${name}`,
   jobHash: (name) => `正在校验 ${name}`,
   jobDownload: (name) => `正在下载 ${name}`,
+  jobRecognise: (name) => `正在识别 ${name}`,
+  jobMove: "正在移动模型",
   jobMerge: (name) => `正在合并 ${name}`,
   jobOther: "正在处理",
   jobPause: (name) => `暂停：${name}`,

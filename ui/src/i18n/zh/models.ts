@@ -19,6 +19,8 @@ export const models: typeof en = {
 
   base: "用于续写",
   chat: "用于对话",
+  adapter: "LoRA：基座的附加部分",
+  adapterOf: (base) => `用于 ${base}`,
   thinks: "会先思考",
   bundled: "随程序附带",
   parameters: (count) => `${count} 参数`,
@@ -97,12 +99,5 @@ export const models: typeof en = {
   noChoice: "缩短上下文也放不下。可以换一个小一点的模型，或者量化更强的版本。",
   anyway: "仍要载入",
 
-  importTitle: "添加模型",
-  importBody: (name, size) => (size ? `${name}，${size}` : name),
-  importPlace: "在原处使用",
-  importPlaceHint: "不复制，文件要一直留在原来的位置。",
-  importCopy: "复制到模型文件夹",
-  importCopyHint: (size) => (size ? `占用 ${size} 磁盘空间，之后原文件可以移动或删除。` : "之后原文件可以移动或删除。"),
-  importMany: (count) => `添加 ${count} 个模型`,
   notModel: (name) => `“${name}”不是模型文件。可以添加 GGUF 文件和模型文件夹。`,
 };

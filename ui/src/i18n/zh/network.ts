@@ -58,7 +58,7 @@ export const network: typeof en = {
   tokenLabel: "令牌",
   tokenEmpty: "请粘贴令牌",
   tokenSave: "保存令牌",
-  tokenSaved: { keyring: "令牌已存入系统钥匙串", file: "令牌已存入只有你能读的文件", none: "令牌已删除" },
+  tokenSaved: { keyring: "令牌已存入系统钥匙串", file: "令牌已存入只有你能读的文件", none: "令牌已删除", environment: "使用 HF_TOKEN 里的令牌" },
 
   proxy: "代理",
   proxyHint: "替 Huacaya 转发请求的服务器",

@@ -1,10 +1,11 @@
 //! 每个错误代码的说明，填入具体数值；以及解决按钮上的文字。
 
-import { formatBytes, formatDate, formatNumber } from "../format";
+import { formatBytes, formatDate, formatDuration, formatNumber } from "../format";
 import type { mends as enMends, problems as en } from "../en/problems";
 
 const bytes = (value?: string) => formatBytes(Number(value) || 0);
 const count = (value?: string) => formatNumber(Number(value) || 0);
+const duration = (value?: string) => formatDuration((Number(value) || 0) * 1_000);
 
 export const problems: typeof en = {
   unknown_command: (v) => `窗口请求了“${v["command"]}”，但这个版本的 Huacaya 没有这个功能。请重新启动；如果还是这样，请反馈给我们。`,
@@ -15,6 +16,26 @@ export const problems: typeof en = {
   model_broken: (v) => `“${v["model"]}”不是完好的模型文件，可能没有传完，或者内容被改过。请重新获取这个文件。（${v["reason"]}）`,
   model_unsupported: (v) => `“${v["model"]}”属于 ${v["architecture"]} 结构，这个版本还不能运行。目前支持 Llama、Mistral、Qwen2 和 Qwen3 系列。`,
   memory_short: (v) => `“${v["model"]}”需要 ${bytes(v["needed"])} 内存，现在空闲 ${bytes(v["free"])}。可以缩短上下文、换一个小一点的模型，或者关掉别的程序。`,
+  model_incomplete: (v) => `“${v["model"]}”不完整：只有 ${bytes(v["bytes"])}，完整的是 ${bytes(v["needed"])}。请把文件补齐，或者重新下载。`,
+  adapter_alone: (v) => `“${v["model"]}”是 LoRA 适配器，不能单独回答。请先把它与基座模型合并。`,
+  storage_unusable: (v) => `${v["path"]} 不能用来存放模型，请换一个文件夹。（${v["reason"]}）`,
+  offline: () => "离线已打开，所以没有联网。关闭离线就能继续。",
+  host_unreachable: (v) => `连不上 ${v["host"]}。请检查网络和代理，或者换一个来源。（${v["reason"]}）`,
+  gated: (v) => `${v["repository"]} 只提供给接受了条款的人。请先在 ${v["url"]} 接受条款，再到网络设置里填入令牌。`,
+  token_wrong: (v) => `${v["host"]} 不接受这个令牌。请到网络设置里换一个。`,
+  not_found: (v) => `没有找到 ${v["what"]}。请检查拼写；私有模型需要令牌。`,
+  rate_limited: (v) => `${v["host"]} 要求放慢请求。请等 ${duration(v["seconds"])}，然后再试。`,
+  server_failed: (v) => `${v["host"]} 自己出了故障（${v["status"]}）。请稍后再试，或者换一个来源。`,
+  not_a_file: (v) => `${v["url"]} 打开的是网页，不是文件。需要登录的网络也会这样。`,
+  hub_answer: (v) => `${v["host"]} 的应答不像模型站。请在网络设置里检查它的地址和类型。（${v["reason"]}）`,
+  hash_wrong: (v) => `“${v["name"]}”下载后是坏的：SHA-256 与模型站给出的不一致，重新下载出错的部分也没有修好。请换一个来源再试。`,
+  size_wrong: (v) => `“${v["name"]}”有 ${bytes(v["found"])}，模型站给出的是 ${bytes(v["expected"])}。请重新下载，或者换一个来源。`,
+  changed_there: (v) => `“${v["name"]}”在下载途中被模型站更新了。请重新下载。`,
+  space_short: (v) => `需要 ${bytes(v["needed"])}，${v["path"]} 只空闲 ${bytes(v["free"])}。请腾出一些空间，或者把模型移到别的磁盘。`,
+  address_unknown: (v) => `“${v["address"]}”不是模型的地址。可以填 owner/name、模型页面的地址，或 GGUF 文件的下载地址。`,
+  name_unsafe: (v) => `这个仓库里有一个文件名“${v["name"]}”，可能会写到文件夹之外，所以什么都没有下载。`,
+  token_not_kept: (v) => `令牌没能保存。请检查数据文件夹是否可以写入。（${v["reason"]}）`,
+  merge_refused: (v) => `这两个不能合并。请选择训练这个适配器时用的基座。（${v["reason"]}）`,
   template_failed: (v) => `“${v["model"]}”的模板处理不了这段对话，请在模型详情里换一个模板。（${v["reason"]}）`,
   template_unknown: (v) => `没有名为“${v["template"]}”的模板，请给模型换一个。`,
   model_is_base: (v) => `“${v["model"]}”是基座模型，只会续写，不会对话。可以用它新建续写页，或者换一个对话模型。`,
@@ -59,6 +80,10 @@ export const mends: typeof enMends = {
   importModel: "添加模型文件",
   panel: "调整参数",
   diagnostics: "打开诊断信息",
-  storage: "查看存储文件夹",
+  storage: "打开存储设置",
+  network: "打开网络设置",
+  token: "设置令牌",
+  offline: "关闭离线",
+  page: "打开它的网页",
   retry: "再试一次",
 };

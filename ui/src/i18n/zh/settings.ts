@@ -72,9 +72,6 @@ export const settings: typeof en = {
   moveBody: (bytes, name) => `有 ${bytes} 要移到“${name}”。移完之前，下载会等待，这里的模型也不能载入。如果中断，之后会接着移。`,
   moveEmpty: (name) => `以后的模型会放在“${name}”。`,
   moveConfirm: "移动",
-  moving: (done, total) => `已移动 ${done} / ${total}`,
-  movingPlain: "正在移动",
-  movingLeft: (time) => `还需 ${time}`,
   moveStop: "停止移动",
   movedStorage: "模型已移到新文件夹",
 
