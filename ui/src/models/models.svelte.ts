@@ -124,19 +124,19 @@ export const devices = new Devices();
 /** What is being asked about loading and adding; the dialogs stand in ModelDialogs. */
 class Asking {
   /** A model that may not fit. */
-  large = $state<{ model: Model; fit: Fit } | null>(null);
+  large = $state.raw<{ model: Model; fit: Fit } | null>(null);
   /** Files that may be added in place or as a copy. */
-  adding = $state<Chosen[] | null>(null);
+  adding = $state.raw<Chosen[] | null>(null);
   /** A model that gets another name. */
-  renaming = $state<Model | null>(null);
+  renaming = $state.raw<Model | null>(null);
   /** An adapter that is to be merged onto a base. */
-  merging = $state<Model | null>(null);
+  merging = $state.raw<Model | null>(null);
   /** A model that is to be deleted; or taken off the list, where its file is not ours. */
-  deleting = $state<Model | null>(null);
+  deleting = $state.raw<Model | null>(null);
   /** A model whose file is looked into. */
-  inspecting = $state<Model | null>(null);
+  inspecting = $state.raw<Model | null>(null);
   /** A file that came another way, to be recognised by its size and hash. */
-  recognising = $state<Chosen | null>(null);
+  recognising = $state.raw<Chosen | null>(null);
   /** The models of other programs are being looked for. */
   elsewhere = $state(false);
 }

@@ -1,10 +1,11 @@
 //! What the models room promises: one button whose word changes, a question before what does not fit, clear failures.
 
-import { render, screen, waitFor } from "@testing-library/svelte";
+import { render, screen, waitFor, within } from "@testing-library/svelte";
 import userEvent from "@testing-library/user-event";
 import { beforeEach, expect, it, vi } from "vitest";
 import { useTransport, type Fit, type Job, type Model, type Transport } from "$api";
 import { mirror } from "$state/mirror.svelte";
+import { toasts } from "$shared/toasts.svelte";
 import { view } from "$state/view.svelte";
 import { unset } from "../panel/layers";
 import { asking, defaultModel, looksLikeModel, shortCount } from "./models.svelte";
@@ -15,6 +16,7 @@ import ModelsRoom from "./ModelsRoom.svelte";
 const GB = 1e9;
 const model = (values: Partial<Model> = {}): Model => ({
   id: 2, name: "Alpaca", path: "/m/alpaca.gguf", bundled: false, kind: "chat", state: "ready", architecture: "llama", quantization: "Q4_K_M",
+  source: { kind: "file" }, family: "", hash: "unknown", checked_ms: null, in_storage: false, adapter: null, persona: null,
   file_bytes: 4 * GB, parameter_count: 6.9e9, context_tokens: 4096, sha256: null, template: "alpaca-2", template_source: "built in", thinks: false,
   parameters: unset, loaded_by: null, device: null, added_ms: 1, used_ms: null, ...values,
 });
@@ -29,6 +31,7 @@ beforeEach(() => {
   call.mockReset().mockImplementation(async (name) => {
     if (name === "estimate") return fit(verdict);
     if (name === "diagnostics") return { models: "/m", devices: [] };
+    if (name === "deletion") return { files: ["/m/alpaca.gguf"], bytes: 4 * GB, frees: false, used_by_chats: 2 };
     if (name === "templates" || name === "devices") return [];
     return null;
   });
@@ -82,11 +85,19 @@ it("says of a broken import which file it was, why, and what to do", () => {
   expect(alert.querySelector("button")).toBeTruthy();
 });
 
-it("offers the undo of taking a model off the list", async () => {
+it("says before it takes a model off the list that the file stays, and offers the undo", async () => {
+  render(ModelDialogs);
   render(ModelRow, { model: model() });
   await userEvent.click(screen.getByRole("button", { name: "More for “Alpaca”" }));
   await userEvent.click(await screen.findByRole("menuitem", { name: "Take off the list" }));
+  const dialog = await screen.findByRole("dialog");
+  expect(dialog.textContent).toContain("it stays where it is");
+  await waitFor(() => expect(dialog.textContent).toContain("/m/alpaca.gguf"));
+  expect(call).not.toHaveBeenCalledWith("remove_model", expect.anything());
+  await userEvent.click(within(dialog).getByRole("button", { name: "Take off the list" }));
   expect(call).toHaveBeenCalledWith("remove_model", { model: 2 });
+  toasts.list.at(-1)?.undo?.();
+  expect(call).toHaveBeenCalledWith("restore_model", { model: 2 });
 });
 
 it("answers with the person's model, else with the one that came along", () => {

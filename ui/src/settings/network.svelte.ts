@@ -1,8 +1,7 @@
 //! What the window knows of the network besides its settings: the endpoints in their order, where tokens are, what each test found.
 
-import { asProblem, type Problem } from "$api";
+import { api, asProblem, type EndpointRow, type NetworkState, type Problem, type Reach } from "$api";
 import { act } from "$state/act";
-import { wire, type EndpointRow, type NetworkState, type Reach } from "../models/wire";
 
 export type Test = { busy: true } | { reach: Reach } | { problem: Problem };
 
@@ -14,7 +13,7 @@ class Network {
 
   async refresh() {
     try {
-      this.state = await wire.network();
+      this.state = await api.network();
       this.problem = null;
     } catch (thrown) {
       this.problem = asProblem(thrown);
@@ -28,7 +27,7 @@ class Network {
   /** Keeps these in this order; an empty list: the usual ones. What the environment set is not ours to keep. */
   async keep(endpoints: EndpointRow[]): Promise<boolean> {
     const kept = endpoints.filter((row) => !row.from_environment).map(({ name, url, dialect }) => ({ name, url, dialect }));
-    const done = (await act(wire.setEndpoints({ endpoints: kept }))) !== undefined;
+    const done = (await act(api.setEndpoints({ endpoints: kept }))) !== undefined;
     await this.refresh();
     return done;
   }
@@ -37,7 +36,7 @@ class Network {
     const { url, dialect } = endpoint;
     this.tests[url] = { busy: true };
     try {
-      this.tests[url] = { reach: await wire.testEndpoint({ url, dialect }) };
+      this.tests[url] = { reach: await api.testEndpoint({ url, dialect }) };
     } catch (thrown) {
       this.tests[url] = { problem: asProblem(thrown) };
     }

@@ -5,9 +5,9 @@ import { m } from "$i18n";
 import { view } from "$state/view.svelte";
 import type { Mend } from "./ErrorCard.svelte";
 
-type Way = "models" | "panel" | "diagnostics" | "storage";
+type Way = "models" | "panel" | "diagnostics" | "storage" | "network" | "token" | "offline" | "page";
 
-const ways: Record<string, Way> = {
+const ways: Record<string, Way | Way[]> = {
   no_model: "models",
   model_missing: "models",
   model_broken: "models",
@@ -19,6 +19,20 @@ const ways: Record<string, Way> = {
   prompt_too_long: "panel",
   attachment_over: "panel",
   parameter_invalid: "panel",
+  model_incomplete: "models",
+  adapter_alone: "models",
+  merge_refused: "models",
+  offline: "offline",
+  host_unreachable: "network",
+  server_failed: "network",
+  hub_answer: "network",
+  hash_wrong: "network",
+  size_wrong: "network",
+  gated: ["page", "token"],
+  token_wrong: "token",
+  token_not_kept: "storage",
+  space_short: "storage",
+  storage_unusable: "storage",
   disk_full: "storage",
   file_unwritable: "storage",
   database_damaged: "storage",
@@ -33,18 +47,26 @@ const ways: Record<string, Way> = {
 };
 
 export function mendsOf(problem: Problem): Mend[] {
-  const way = ways[problem.code];
+  return [ways[problem.code] ?? []].flat().flatMap((way) => mendOf(way, problem));
+}
+
+/** Whoever reads it in the room that it leads to is there already. */
+function mendOf(way: Way, problem: Problem): Mend[] {
   switch (way) {
     case "models":
-      // Whoever reads it in that room is there already.
       return view.room === "models" ? [] : [{ label: m.mends.models, run: () => (view.room = "models") }];
     case "diagnostics":
     case "storage":
+    case "network":
       return view.room === "settings" && view.section === way ? [] : [{ label: m.mends[way], run: () => view.settings(way) }];
+    case "token":
+      return view.room === "settings" && view.section === "network" ? [] : [{ label: m.mends.token, run: () => view.settings("network") }];
+    case "offline":
+      return [{ label: m.mends.offline, run: () => void api.setSetting({ key: "offline", value: null }) }];
+    case "page":
+      return [{ label: m.mends.page, run: () => (view.link = problem.values["url"] ?? null) }];
     case "panel":
       return [{ label: m.mends.panel, run: showPanel }];
-    default:
-      return [];
   }
 }
 
