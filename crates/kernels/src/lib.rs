@@ -4,10 +4,12 @@
 
 mod dequantize;
 mod format;
+mod product;
 mod quantize;
 
 pub use dequantize::dequantize;
 pub use format::{Format, ggml_type_name};
+pub use product::add_product;
 pub use quantize::{quantize, quantize_weighted};
 
 /// A caller handed over slices that do not fit each other, or asked for a conversion that is not there.
