@@ -28,6 +28,7 @@ export async function open(browser, url, options = {}, view = {}) {
     document.addEventListener("securitypolicyviolation", (event) => console.error(`CSP: ${event.violatedDirective} ${event.blockedURI} ${event.sample}`));
   }, options);
   await page.addInitScript({ path: mock("rows.js") });
+  await page.addInitScript({ path: mock("library.js") });
   await page.addInitScript({ path: mock("backend.js") });
   await page.goto(url);
   return { context, page, problems };

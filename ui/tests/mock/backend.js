@@ -244,12 +244,13 @@
     restore_persona: ({ persona }) => put("persona", byId(rows.personas, persona)),
     import_character: ({ name }) => commands.save_persona({ name: name.replace(/\.\w+$/, ""), system: "", greeting: "", examples: [], parameters: parameters() }),
     import_model: ({ chosen }) => {
-      const job = { id: nextId++, task: { kind: "import", name: "alpaca.gguf", path: "/x/alpaca.gguf", copy: false }, state: "failed", position: 1, done: 0, total: 0, error: { ...problem("model_broken", { model: "alpaca.gguf", reason: "tensor `token_embd.weight` ends past the end of the file" }), detail: `chosen ${chosen}` }, outcome: null, created_ms: Date.now(), finished_ms: Date.now() };
+      const sound = options.importSound;
+      const error = { ...problem("model_incomplete", { model: "alpaca-2-7b-q4.gguf", bytes: "3100000000", needed: "3900000000" }), detail: `chosen ${chosen}: tensor \`token_embd.weight\` ends past the end of the file` };
+      const job = { id: nextId++, task: { kind: "import", name: "alpaca-2-7b-q4.gguf", path: "/x/alpaca.gguf", copy: false }, state: sound ? "done" : "failed", stage: null, position: 1, done: 0, total: 0, error: sound ? null : error, outcome: sound ? { kind: "imported", model: 2 } : null, created_ms: Date.now(), finished_ms: Date.now() };
       rows.jobs.push(job);
       put("job", job);
       return job.id;
     },
-    retry_job: ({ job }) => Object.assign(byId(rows.jobs, job), { state: "running" }).id,
     locate_model: ({ model }) => put("model", Object.assign(byId(rows.models, model), { state: "ready" })),
     load_model: ({ model }) => {
       const row = byId(rows.models, model);
@@ -279,8 +280,6 @@
     rename_model: ({ model, name }) => put("model", Object.assign(byId(rows.models, model), { name })),
     set_model: ({ model, ...values }) => put("model", Object.assign(byId(rows.models, model), values)),
     templates: () => ["alpaca-2", "chatml", "llama-3", "mistral", "alpaca"],
-    remove_model: ({ model }) => send({ kind: "removed", value: { table: "model", id: model } }),
-    restore_model: ({ model }) => put("model", byId(rows.models, model)),
     scan_models: () => ({ added: 0, problems: [] }),
     stop_job: ({ job }) => put("job", Object.assign(byId(rows.jobs, job), { state: "stopped", finished_ms: Date.now() })),
     dismiss_job: ({ job }) => send({ kind: "removed", value: { table: "job", id: job } }),
@@ -296,6 +295,10 @@
     export_chats: () => null,
     import_chats: () => ({ chats: 2, messages: 10, skipped: [] }),
   };
+
+  Object.assign(commands, window.__MOCK_LIBRARY__({ rows, byId, put, send, problem, options, id: () => nextId++ }));
+
+  Object.assign(commands, window.__MOCK_HUB__({ rows, options, put, send, byId, problem, nextId: () => nextId++ }));
 
   const calls = (window.__CALLS__ = []);
   const host = {

@@ -41,12 +41,15 @@ window.__MOCK_ROWS__ = (options) => {
   const english = options.language === "en";
   const chats = [];
   const messages = [];
-  const model = (id, name, more) => ({ id, name, path: `/home/x/models/${name}.gguf`, bundled: false, kind: "chat", state: "ready", architecture: "llama", quantization: "Q4_K_M", file_bytes: 4_080_000_000, parameter_count: 6_900_000_000, context_tokens: 4096, sha256: null, template: "alpaca-2", template_source: "built in", thinks: false, parameters: none, loaded_by: null, device: null, added_ms: now - DAY, used_ms: null, ...more });
+  const model = (id, name, more) => ({ id, name, path: `/home/x/models/${name}.gguf`, bundled: false, kind: "chat", state: "ready", architecture: "llama", quantization: "Q4_K_M", file_bytes: 4_080_000_000, parameter_count: 6_900_000_000, context_tokens: 4096, sha256: null, source: { kind: "file" }, family: "", hash: "unknown", checked_ms: null, in_storage: false, adapter: null, persona: null, template: "alpaca-2", template_source: "built in", thinks: false, parameters: none, loaded_by: null, device: null, added_ms: now - DAY, used_ms: null, ...more });
   const models = [
-    model(1, "Huacaya Demo", { bundled: true, quantization: "Q8_0", file_bytes: 5_900_000, parameter_count: 4_800_000, context_tokens: 1024, loaded_by: "me", device: "CPU" }),
-    model(2, "Chinese-Alpaca-2-7B", { thinks: true }),
-    model(3, "Chinese-Alpaca-2-13B-16K-with-a-very-long-name-that-does-not-end", { file_bytes: 7_900_000_000, context_tokens: 16_384 }),
-    model(4, "Chinese-LLaMA-2-7B", { kind: "base", state: "missing" }),
+    model(1, "Huacaya Demo", { bundled: true, quantization: "Q8_0", file_bytes: 5_900_000, parameter_count: 4_800_000, context_tokens: 1024, loaded_by: "me", device: "CPU", source: { kind: "built_in" }, in_storage: true, family: "Huacaya", hash: "verified", sha256: "c4".repeat(32), checked_ms: now - DAY, used_ms: now - 60_000 }),
+    model(2, "Chinese-Alpaca-2-7B", { thinks: true, family: "Chinese-Alpaca-2", in_storage: true, source: { kind: "hub", endpoint: "https://hub.example", repository: "hfl/chinese-alpaca-2-7b-gguf", revision: "0d4fbaf9c0e1a8b7d6", file: "ggml-model-q4_k.gguf" }, hash: "verified", sha256: "9e107d9d372bb6826bd81d3542a419d6e1f0d3a2b6c7584930ab12cd34ef5678", checked_ms: now - DAY }),
+    model(3, "Chinese-Alpaca-2-13B-16K-with-a-very-long-name-that-does-not-end", { file_bytes: 7_900_000_000, context_tokens: 16_384, family: "Chinese-Alpaca-2", in_storage: true, hash: "wrong", sha256: "0a".repeat(32), checked_ms: now - 3 * DAY, source: { kind: "url", url: "https://files.example/models/chinese-alpaca-2-13b-16k.gguf" } }),
+    model(4, "Chinese-LLaMA-2-7B", { kind: "base", state: "missing", family: "Chinese-LLaMA-2", quantization: "F16", file_bytes: 13_860_000_000 }),
+    model(5, "Chinese-Alpaca-2-LoRA-7B", { kind: "adapter", family: "Chinese-Alpaca-2", quantization: "F16", file_bytes: 1_220_000_000, parameter_count: 612_000_000, context_tokens: 0, template: "", template_source: "none", adapter: { base: "Llama-2-7b-hf", rank: 64 }, in_storage: true, source: { kind: "hub", endpoint: "https://hub.example", repository: "hfl/chinese-alpaca-2-lora-7b", revision: "main", file: "adapter_model.bin" }, hash: "computed", sha256: "1b".repeat(32), checked_ms: now - DAY }),
+    model(6, "deepseek-r1:7b", { thinks: true, family: "DeepSeek-R1-Distill", architecture: "qwen2", file_bytes: 4_700_000_000, source: { kind: "program", program: "ollama" }, state: "changed" }),
+    model(7, "Llama-2-7b-hf", { kind: "base", family: "Llama-2", quantization: "F16", file_bytes: 13_480_000_000, template: "", template_source: "none" }),
   ];
   const made = (id) => ({ model: id, model_name: models[id - 1].name, model_sha256: "ab".repeat(32), template: "alpaca-2", system: "", parameters: none, adapters: [], begin: "", backend: "cpu", version: "0.1.0" });
   const stats = (more = {}) => ({ prompt_tokens: 900, reused_tokens: 812, tokens: 128, first_token_ms: 412, tokens_per_second: 23.4, finish: "end", turns_dropped: 0, memory_starts_at: null, ...more });
@@ -105,7 +108,7 @@ window.__MOCK_ROWS__ = (options) => {
     chats, messages, models, settings,
     folders: [{ id: 1, name: english ? "Work" : "工作", open: true }, { id: 2, name: english ? "Empty" : "空的", open: false }],
     personas: [{ id: 1, name: english ? "Translator" : "翻译", system: "Translate.", parameters: none, greeting: "你好，要翻译什么？", examples: [] }],
-    jobs: options.job ? [{ id: 1, task: { kind: "load", model: 2, name: "Chinese-Alpaca-2-7B", context: null, anyway: false }, state: "running", position: 1, done: 1_700_000_000, total: 4_080_000_000, error: null, outcome: null, created_ms: now - 8_000, finished_ms: null }] : [],
+    jobs: options.job ? [{ id: 1, task: { kind: "load", model: 2, name: "Chinese-Alpaca-2-7B", context: null, anyway: false }, state: "running", stage: null, position: 1, done: 1_700_000_000, total: 4_080_000_000, error: null, outcome: null, created_ms: now - 8_000, finished_ms: null }] : [],
     drafts: [],
   };
 };
