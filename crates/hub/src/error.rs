@@ -5,7 +5,7 @@ use std::{io, path::PathBuf};
 use url::Url;
 
 /// This crate's result.
-pub type Result<T> = std::result::Result<T, Error>;
+pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Why a request, a listing or a transfer did not come to its end.
 #[derive(Debug, thiserror::Error)]

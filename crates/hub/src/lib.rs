@@ -1,7 +1,8 @@
 //! Finds and downloads model files: hubs, mirrors, resume, verify. The only crate that opens outbound connections.
 //!
 //! A [`Hub`] holds what every request goes by ([`Network`]) and is cloned freely. Its modules, in reading order:
-//! what can go wrong, what holds for every request, how a request is made, and the transfer of a file.
+//! what can go wrong, what holds for every request, how a request is made, the transfer of a file, and finding one: names
+//! and addresses from outside, what hubs list, what is on this disk already.
 
 pub mod error;
 pub mod network;
@@ -16,10 +17,20 @@ mod space;
 
 pub mod transfer;
 
+pub mod address;
+mod card;
+mod hugging_face;
+mod model_scope;
+pub mod names;
+pub mod repository;
+
+pub use address::{Address, Place};
 pub use client::Hub;
 pub use connections::{Connection, Purpose};
 pub use error::{Error, Result, host_of};
+pub use names::{FileName, RepositoryId};
 pub use network::{Dialect, Endpoint, Network, Patience, Proxy, Tokens};
 pub use reach::Reach;
+pub use repository::{Hit, RemoteFile, Repository, RepositoryFile, Weights};
 pub use space::free_space;
 pub use transfer::{Fetched, FileSource, Stage, Wanted, discard, partial};
