@@ -5,6 +5,7 @@
 mod child;
 mod disk;
 mod faults;
+mod fidelity;
 mod kill;
 mod network;
 mod resume;
