@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use ts_rs::TS;
 
 pub use mix::Mix;
+pub(crate) use page::memory_of;
 pub use page::{CataloguePage, Entry, EntryFile};
 pub use recommend::Recommendation;
 

@@ -13,11 +13,12 @@ use ts_rs::TS;
 
 use crate::{
     App,
+    elsewhere::Program,
     error::{Code, Error, Result},
 };
 
-/// More than anyone drops at once; the oldest are forgotten.
-const CHOSEN_MAX: usize = 256;
+/// More than anyone drops at once, and than are found of other programs at once; the oldest are forgotten.
+const CHOSEN_MAX: usize = 2048;
 
 /// A chosen file or folder.
 #[derive(Clone, Debug, PartialEq, Serialize, TS)]
@@ -59,30 +60,42 @@ pub(crate) struct ChosenPaths(Mutex<Paths>);
 #[derive(Default)]
 struct Paths {
     last: u32,
-    paths: BTreeMap<u32, (PathBuf, Purpose)>,
+    paths: BTreeMap<u32, Known>,
+}
+
+struct Known {
+    path: PathBuf,
+    purpose: Purpose,
+    /// Whose file it is, where it was found among another program's.
+    program: Option<Program>,
 }
 
 impl ChosenPaths {
-    fn add(&self, path: PathBuf, purpose: Purpose) -> u32 {
+    fn add(&self, known: Known) -> u32 {
         let mut inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         inner.last += 1;
         let id = inner.last;
-        inner.paths.insert(id, (path, purpose));
+        inner.paths.insert(id, known);
         while inner.paths.len() > CHOSEN_MAX {
             inner.paths.pop_first();
         }
         id
     }
 
-    fn find(&self, id: u32, purpose: Purpose) -> Option<PathBuf> {
+    fn find(&self, id: u32, purpose: Purpose) -> Option<(PathBuf, Option<Program>)> {
         let inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        inner.paths.get(&id).filter(|(_, chosen_for)| *chosen_for == purpose).map(|(path, _)| path.clone())
+        inner.paths.get(&id).filter(|known| known.purpose == purpose).map(|known| (known.path.clone(), known.program))
     }
 }
 
 impl App {
     /// Gives a path that the person chose an id, which commands take.
     pub fn offer(&self, path: &Path, purpose: Purpose) -> Result<Chosen> {
+        self.offer_of(path, purpose, None)
+    }
+
+    /// The same for a path that was found among another program's.
+    pub(crate) fn offer_of(&self, path: &Path, purpose: Purpose, program: Option<Program>) -> Result<Chosen> {
         let path = std::path::absolute(path).map_err(|error| Error::unreadable(path, &error))?;
         let bytes = match purpose {
             Purpose::Read => {
@@ -92,7 +105,7 @@ impl App {
             Purpose::Write => 0,
         };
         let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
-        Ok(Chosen { id: self.inner.chosen.add(path, purpose), name, bytes })
+        Ok(Chosen { id: self.inner.chosen.add(Known { path, purpose, program }), name, bytes })
     }
 
     /// Where a thing is that may be shown in the file manager.
@@ -108,7 +121,15 @@ impl App {
 
     /// The path behind an id.
     pub(crate) fn chosen(&self, id: u32, purpose: Purpose) -> Result<PathBuf> {
-        (self.inner.chosen.find(id, purpose))
-            .ok_or_else(|| Error::new(Code::ChosenGone, format!("there is no chosen file {id}; choose it again")))
+        self.inner.chosen.find(id, purpose).map(|(path, _)| path).ok_or_else(|| gone(id))
     }
+
+    /// The same, and whose file it is.
+    pub(crate) fn chosen_of(&self, id: u32) -> Result<(PathBuf, Option<Program>)> {
+        self.inner.chosen.find(id, Purpose::Read).ok_or_else(|| gone(id))
+    }
+}
+
+fn gone(id: u32) -> Error {
+    Error::new(Code::ChosenGone, format!("there is no chosen file {id}; choose it again"))
 }

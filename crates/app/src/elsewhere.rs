@@ -1,7 +1,7 @@
 //! Models that other programs downloaded, found on request and used in their place.
 
 use huacaya_store::ModelId;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use ts_rs::TS;
 
 use crate::{
@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// A program that keeps models on this machine.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, TS)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, TS)]
 #[serde(rename_all = "snake_case")]
 pub enum Program {
     Ollama,
@@ -18,6 +18,19 @@ pub enum Program {
     Jan,
     ModelScope,
     HuggingFace,
+}
+
+impl Program {
+    /// As rows name it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Program::Ollama => "ollama",
+            Program::LmStudio => "lm_studio",
+            Program::Jan => "jan",
+            Program::ModelScope => "model_scope",
+            Program::HuggingFace => "hugging_face",
+        }
+    }
 }
 
 /// A model of another program.

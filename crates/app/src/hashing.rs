@@ -4,56 +4,61 @@ use std::ops::ControlFlow;
 use std::{fs::File, io::Read, path::Path};
 
 use huacaya_progress::{Progress, Watch};
-use huacaya_store::{HashState, JobId, Model, ModelId};
+use huacaya_store::{HashState, JobId, Model, ModelId, Source};
 use sha2::{Digest, Sha256};
 
 use crate::{
     App,
+    catalogue::Catalogue,
     error::{Code, Error, Result},
-    import::files_of,
     jobs::{Outcome, Task},
+    model_files::files_of,
     now_ms,
 };
 
 /// A step of copying and hashing: large enough for a fast disk, small enough to stop at once.
 const CHUNK_BYTES: usize = 1 << 20;
 
-/// The work of `Task::Hash`: what the hash is.
+/// The work of `Task::Hash`: what the hash of a model that arrived is.
 pub(crate) fn hash(app: &App, model: ModelId, watch: Watch<'_>) -> Result<Outcome> {
-    let runtime = &app.inner.runtime;
-    let file = runtime.block_on(app.inner.store.model_file(model))?;
-    let sha256 = sha256(&file.path, watch)?;
-    let change = |row: &mut Model| {
-        let known = row.hash == HashState::Verified && row.sha256.as_deref() == Some(&sha256);
-        row.hash = if known { HashState::Verified } else { HashState::Computed };
-        row.sha256 = Some(sha256.clone());
-        row.checked_ms = Some(now_ms());
-    };
-    runtime.block_on(app.inner.store.update_model(model, change))?;
-    Ok(Outcome::Hashed { model, sha256 })
+    judge(app, model, false, watch)
 }
 
 /// The work of `Task::Verify`: whether it is still what it was, or what the catalogue says.
 pub(crate) fn verify(app: &App, model: ModelId, watch: Watch<'_>) -> Result<Outcome> {
-    let runtime = &app.inner.runtime;
-    let (row, file) = runtime.block_on(app.ready_model(model))?;
+    judge(app, model, true, watch)
+}
+
+fn judge(app: &App, model: ModelId, asked: bool, watch: Watch<'_>) -> Result<Outcome> {
+    let (runtime, store) = (&app.inner.runtime, &app.inner.store);
+    let file = if asked { runtime.block_on(app.ready_model(model))?.1 } else { runtime.block_on(store.model_file(model))? };
     let found = sha256(&file.path, watch)?;
-    let right = row.sha256.as_deref().is_none_or(|known| known == found);
     let change = |row: &mut Model| {
-        row.hash = match (right, row.hash) {
-            (false, _) => HashState::Wrong,
-            (true, HashState::Verified) => HashState::Verified,
-            (true, _) => HashState::Computed,
-        };
-        row.sha256.get_or_insert_with(|| found.clone());
+        row.hash = state(row, &found);
+        if row.hash != HashState::Wrong {
+            row.sha256 = Some(found.clone());
+        }
         row.checked_ms = Some(now_ms());
     };
-    runtime.block_on(app.inner.store.update_model(model, change))?;
-    if !right {
-        let detail = format!("{}: its bytes are not what they were: the SHA-256 is {found}", row.name);
+    let row = runtime.block_on(store.update_model(model, change))?;
+    if row.hash == HashState::Wrong {
+        let detail = format!("{}: its bytes are not what they should be: their SHA-256 is {found}", row.name);
         return Err(Error::new(Code::HashWrong, detail).with("name", row.name));
     }
     Ok(Outcome::Hashed { model, sha256: found })
+}
+
+/// What a computed hash says: the row's own is the one that the hub gave, or that was found when the model arrived.
+fn state(row: &Model, found: &str) -> HashState {
+    if row.sha256.as_deref().is_some_and(|known| !known.eq_ignore_ascii_case(found)) {
+        return HashState::Wrong;
+    }
+    let given = row.sha256.is_some() && matches!(row.source, Source::BuiltIn | Source::Hub { .. });
+    if row.hash == HashState::Verified || given || Catalogue::bundled().by_sha256(found).is_some() {
+        HashState::Verified
+    } else {
+        HashState::Computed
+    }
 }
 
 /// SHA-256 of a file; of several that of all their bytes, in the order of their names.

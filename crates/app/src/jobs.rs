@@ -22,6 +22,7 @@ use ts_rs::TS;
 use crate::{
     App,
     downloads::{self, Pick},
+    elsewhere::Program,
     error::{Code, Error, Result},
     hashing, import, loading, moving, recognition,
     recognition::Recognised,
@@ -41,7 +42,14 @@ pub enum Task {
     /// Brings a model into memory.
     Load { model: ModelId, name: String, context: Option<u32>, anyway: bool },
     /// Takes a model file into the list.
-    Import { name: String, path: PathBuf, copy: bool },
+    Import {
+        name: String,
+        path: PathBuf,
+        copy: bool,
+        /// Whose file it is, where another program's was found.
+        #[serde(default)]
+        program: Option<Program>,
+    },
     /// Computes a model file's SHA-256.
     Hash { model: ModelId, name: String },
     /// Computes it again and compares it with the one that is known.
@@ -122,6 +130,8 @@ pub(crate) struct Jobs {
     disk: Arc<Semaphore>,
     /// Held by who changes the queue of downloads: two never start the same job, nor one that is being paused.
     pub(crate) queue: tokio::sync::Mutex<()>,
+    /// Held by who starts a download, so that two starts of the same one make one job.
+    pub(crate) starting: tokio::sync::Mutex<()>,
     ended: Notify,
 }
 
@@ -132,6 +142,7 @@ impl Jobs {
             told: Mutex::default(),
             disk: Arc::new(Semaphore::new(DISK_JOBS)),
             queue: tokio::sync::Mutex::default(),
+            starting: tokio::sync::Mutex::default(),
             ended: Notify::new(),
         }
     }
@@ -198,7 +209,7 @@ pub(crate) type Tell<'a> = &'a (dyn Fn(&str) + Sync);
 fn run(app: &App, task: &Task, tell: Tell<'_>, watch: Watch<'_>) -> Result<Outcome> {
     match task {
         Task::Load { model, context, anyway, .. } => loading::load(app, *model, *context, *anyway, watch),
-        Task::Import { path, copy, .. } => import::import(app, path, *copy, watch),
+        Task::Import { path, copy, program, .. } => import::import(app, path, *copy, *program, watch),
         Task::Hash { model, .. } => hashing::hash(app, *model, watch),
         Task::Verify { model, .. } => hashing::verify(app, *model, watch),
         Task::Recognise { path, .. } => recognition::recognise(app, path, watch),

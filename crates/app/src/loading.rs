@@ -79,7 +79,7 @@ impl Place {
 /// The work of `Task::Load`, on a worker thread.
 pub(crate) fn load(app: &App, id: ModelId, context: Option<u32>, anyway: bool, watch: Watch<'_>) -> Result<Outcome> {
     let runtime = &app.inner.runtime;
-    let (row, file) = runtime.block_on(app.ready_model(id))?;
+    let (row, file) = runtime.block_on(app.loadable_model(id))?;
     let options = runtime.block_on(app.load_options(&row, context))?;
     // Answers of the model before come to their end first.
     let _hold = loop {
@@ -184,7 +184,7 @@ impl App {
 
     /// Loads a model as a job.
     pub(crate) async fn load_model(&self, model: ModelId, context: Option<u32>, anyway: bool) -> Result<JobId> {
-        let (row, _) = self.ready_model(model).await?;
+        let (row, _) = self.loadable_model(model).await?;
         Ok(self.start_job(Task::Load { model, name: row.name, context, anyway }).await?.id)
     }
 
@@ -202,7 +202,7 @@ impl App {
     }
 
     pub(crate) async fn estimate(&self, model: ModelId, context: Option<u32>) -> Result<Fit> {
-        let (row, file) = self.ready_model(model).await?;
+        let (row, file) = self.loadable_model(model).await?;
         let options = self.load_options(&row, context).await?;
         let held = held(&self.inner.place);
         blocking(move || Ok(compare(&estimate(&row, &file, &options)?, free_bytes() + held))).await
@@ -227,7 +227,7 @@ impl App {
         let mut turn = None;
         for _ in 0..TRIES_MAX {
             let hold = self.inner.place.hold.clone().read_owned().await;
-            let (row, file) = self.ready_model(id).await?;
+            let (row, file) = self.loadable_model(id).await?;
             let wanted = self.load_options(&row, context).await?;
             if let Some(loaded) = self.inner.place.now().filter(|loaded| loaded.serves(id, &file, &wanted, context)) {
                 return Ok(Lease { model: loaded.model, _hold: hold });

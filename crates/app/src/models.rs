@@ -1,8 +1,10 @@
 //! Models: the list of files, whether they are still what was checked, what each is set to.
 
-use std::{fs, path::PathBuf};
+use std::path::{Path, PathBuf};
 
-use huacaya_store::{HashState, JobId, Model, ModelFile, ModelId, ModelState, Parameters, PersonaId, Problem};
+use huacaya_store::{
+    HashState, JobId, Model, ModelFile, ModelId, ModelKind, ModelState, Parameters, PersonaId, Problem, Source,
+};
 use serde::Serialize;
 use ts_rs::TS;
 
@@ -11,15 +13,19 @@ use crate::{
     chats::one_line,
     chosen::Purpose,
     error::{Code, Error, Result},
-    import::{self, file_name, file_now},
+    import,
     jobs::Task,
+    model_files::{self, entries, file_name, file_now, ggufs, is_model_folder, whole_of},
     parameters,
+    storage::{DELETED, JOURNAL, PART, is_partial},
 };
 
 /// `Model::template_source` of a template that the person set.
 const SET: &str = "set by you";
 /// Set as a model's template, it makes it continue raw text. Its row then has the empty name.
 const NO_TEMPLATE: &str = "none";
+/// Of the storage folder: `<owner>--<name>/<folder of a quantization>/<file>`.
+const FOLDERS_DEEP: u32 = 2;
 
 /// What a model would need in memory, in bytes, compared with what is free.
 #[derive(Clone, Debug, PartialEq, Serialize, TS)]
@@ -76,20 +82,21 @@ pub(crate) fn set_template(row: &Model) -> Option<&str> {
 
 impl App {
     pub(crate) async fn import_model(&self, chosen: u32, copy: bool) -> Result<JobId> {
-        let path = self.chosen(chosen, Purpose::Read)?;
-        Ok(self.start_job(Task::Import { name: file_name(&path), path, copy }).await?.id)
+        let (path, program) = self.chosen_of(chosen)?;
+        Ok(self.start_job(Task::Import { name: file_name(&path), path, copy, program }).await?.id)
     }
 
     pub(crate) async fn scan_models(&self) -> Result<Scan> {
         self.look_after_models().await?;
         let folder = self.storage();
-        let found = blocking(move || candidates(&folder)).await?;
+        let found = blocking(move || Ok(candidates(&folder, 0))).await?;
         let mut scan = Scan { added: 0, problems: Vec::new() };
+        let unfinished = self.unfinished().await?;
         for path in found {
-            if self.inner.store.model_at(&path).await?.is_some() {
+            if self.inner.store.model_at(&path).await?.is_some() || unfinished.contains(&path) {
                 continue;
             }
-            match self.register(&path, false).await {
+            match self.register(&path, Source::File).await {
                 Ok(model) => {
                     self.start_hash(&model).await?;
                     scan.added += 1;
@@ -100,13 +107,15 @@ impl App {
         Ok(scan)
     }
 
-    /// Sees which files are gone or not what was checked.
+    /// Sees which files are gone or not what was checked, and which lie in the storage folder.
     pub(crate) async fn look_after_models(&self) -> Result<()> {
         for model in self.inner.store.models().await? {
             let checked = self.inner.store.model_file(model.id).await?;
+            let in_storage = checked.path.starts_with(self.storage());
             let state = blocking(move || Ok(state_of(&checked))).await?;
-            if state != model.state {
-                self.inner.store.update_model(model.id, |row| row.state = state).await?;
+            if (state, in_storage) != (model.state, model.in_storage) {
+                let change = |row: &mut Model| (row.state, row.in_storage) = (state, in_storage);
+                self.inner.store.update_model(model.id, change).await?;
             }
         }
         Ok(())
@@ -128,29 +137,46 @@ impl App {
             ModelState::Changed => {
                 self.inner.store.update_model(model, |row| row.state = ModelState::Changed).await?;
                 let path = file.path.clone();
-                self.check_again(&row, path).await
+                // What was right for a hub's file is right for it still; the person's own may have been made anew.
+                let known = !matches!(row.source, Source::File | Source::Made { .. });
+                self.check_again(&row, path, known).await
             }
         }
     }
 
-    /// The file at this path stands for the model from now on.
-    async fn check_again(&self, row: &Model, path: PathBuf) -> Result<(Model, ModelFile)> {
+    /// A ready model that can be brought into memory.
+    pub(crate) async fn loadable_model(&self, model: ModelId) -> Result<(Model, ModelFile)> {
+        let (row, file) = self.ready_model(model).await?;
+        if row.kind == ModelKind::Adapter {
+            let detail = format!("{}: an adapter is merged into its base, not loaded", row.name);
+            return Err(Error::new(Code::AdapterAlone, detail).with("model", row.name));
+        }
+        Ok((row, file))
+    }
+
+    /// The file at this path stands for the model from now on. `same`: it should be the one that was there; where it is
+    /// as long, the known hash is kept for the new one to be compared with.
+    async fn check_again(&self, row: &Model, path: PathBuf, same: bool) -> Result<(Model, ModelFile)> {
         let (name, template) = (row.name.clone(), set_template(row).map(str::to_string));
         let set = template.is_some();
-        let (description, file) =
-            blocking(move || Ok((import::describe(&path, &name, template.as_deref())?, file_now(&path)?))).await?;
+        let (facts, file) =
+            blocking(move || Ok((import::facts(&path, &name, template.as_deref())?, file_now(&path)?))).await?;
         self.inner.store.move_model(row.id, &file).await?;
+        let known = same && file.bytes == row.file_bytes;
+        let in_storage = file.path.starts_with(self.storage());
         let change = move |row: &mut Model| {
-            row.state = ModelState::Ready;
-            row.kind = import::kind(description.kind);
-            row.architecture = description.architecture;
-            row.quantization = description.quantization;
-            row.parameter_count = description.parameter_count;
-            row.context_tokens = description.context_tokens as u32;
-            row.template = description.template;
-            row.template_source = if set { SET } else { description.template_source }.to_string();
-            row.thinks = description.thinks;
-            (row.sha256, row.hash, row.checked_ms) = (None, HashState::Unknown, None);
+            (row.state, row.in_storage) = (ModelState::Ready, in_storage);
+            row.kind = facts.kind;
+            row.architecture = facts.architecture;
+            row.quantization = facts.quantization;
+            row.parameter_count = facts.parameter_count;
+            row.context_tokens = facts.context_tokens;
+            row.template = facts.template;
+            row.template_source = if set { SET.to_string() } else { facts.template_source };
+            row.thinks = facts.thinks;
+            row.adapter = facts.adapter;
+            row.sha256.take_if(|_| !known);
+            (row.hash, row.checked_ms) = (HashState::Unknown, None);
         };
         let row = self.inner.store.update_model(row.id, change).await?;
         self.start_hash(&row).await?;
@@ -173,16 +199,19 @@ impl App {
         persona: Option<PersonaId>,
     ) -> Result<()> {
         parameters::check(&parameters)?;
+        if let Some(persona) = persona {
+            self.inner.store.persona(persona).await?;
+        }
         let (row, file) = self.ready_model(model).await?;
         let (name, set) = (row.name.clone(), template.is_some());
-        let description = blocking(move || import::describe(&file.path, &name, template.as_deref())).await?;
+        let facts = blocking(move || import::facts(&file.path, &name, template.as_deref())).await?;
         let change = move |row: &mut Model| {
             row.parameters = parameters;
             row.persona = persona;
-            row.kind = import::kind(description.kind);
-            row.template = description.template;
-            row.template_source = if set { SET } else { description.template_source }.to_string();
-            row.thinks = description.thinks;
+            row.kind = facts.kind;
+            row.template = facts.template;
+            row.template_source = if set { SET.to_string() } else { facts.template_source };
+            row.thinks = facts.thinks;
         };
         self.inner.store.update_model(model, change).await?;
         Ok(())
@@ -200,6 +229,7 @@ impl App {
     }
 
     pub(crate) async fn restore_model(&self, model: ModelId) -> Result<()> {
+        self.bring_back(model).await?;
         self.inner.store.restore_model(model).await?;
         self.look_after_models().await
     }
@@ -207,7 +237,7 @@ impl App {
     pub(crate) async fn locate_model(&self, model: ModelId, chosen: u32) -> Result<()> {
         let path = self.chosen(chosen, Purpose::Read)?;
         let row = self.inner.store.model(model).await?;
-        self.check_again(&row, path).await?;
+        self.check_again(&row, whole_of(&path), true).await?;
         Ok(())
     }
 
@@ -216,7 +246,7 @@ impl App {
         let models = self.inner.store.models().await?;
         let wanted = name.to_lowercase();
         let stem = |model: &Model| {
-            let file = file_name(std::path::Path::new(&model.path)).to_lowercase();
+            let file = file_name(Path::new(&model.path)).to_lowercase();
             file.strip_suffix(".gguf").map_or(file.clone(), str::to_string) == wanted || file == wanted
         };
         let found =
@@ -226,14 +256,15 @@ impl App {
             let detail = format!("there is no such file and no model of this name; the list has: {}", names.join(", "));
             return Err(Error::new(Code::NoModel, detail));
         };
-        let (row, file) = self.ready_model(model.id).await?;
+        let (row, file) = self.loadable_model(model.id).await?;
         let template = set_template(&row).map(str::to_string);
         Ok(InList { path: file.path, parameters: row.parameters, template })
     }
 
     /// What answers where nothing else is chosen: the model of the settings, else the bundled one, else the first.
     pub(crate) async fn default_model(&self) -> Result<ModelId> {
-        let models = self.inner.store.models().await?;
+        let mut models = self.inner.store.models().await?;
+        models.retain(|model| model.kind != ModelKind::Adapter);
         let set: Option<ModelId> = self.setting("model").await?;
         let chosen = (models.iter().find(|model| Some(model.id) == set))
             .or_else(|| models.iter().find(|model| model.bundled))
@@ -251,28 +282,26 @@ fn state_of(checked: &ModelFile) -> ModelState {
     }
 }
 
-/// GGUF files in the models folder and one folder deeper, and folders with a `config.json`.
-fn candidates(folder: &std::path::Path) -> Result<Vec<PathBuf>> {
-    let mut found = Vec::new();
-    for entry in entries(folder)? {
-        if is_gguf(&entry) || entry.join("config.json").is_file() {
-            found.push(entry);
-        } else if entry.is_dir() {
-            found.extend(entries(&entry)?.into_iter().filter(|path| is_gguf(path)));
+/// The models in the storage folder and two folders deeper: GGUF files, each split one once, and folders of weights.
+/// Folders with an unfinished download, and what is being deleted, are passed over.
+fn candidates(folder: &Path, depth: u32) -> Vec<PathBuf> {
+    let entries = entries(folder);
+    if depth > 0 && entries.iter().any(|entry| file_name(entry).ends_with(JOURNAL)) {
+        return Vec::new();
+    }
+    let mut found = ggufs(folder);
+    for entry in entries.iter().filter(|entry| entry.is_dir()) {
+        let name = file_name(entry);
+        if name == DELETED || name.ends_with(PART) {
+            continue;
+        }
+        if is_model_folder(entry) {
+            if !model_files::entries(entry).iter().any(|file| is_partial(file)) {
+                found.push(entry.clone());
+            }
+        } else if depth < FOLDERS_DEEP {
+            found.extend(candidates(entry, depth + 1));
         }
     }
-    Ok(found)
-}
-
-fn entries(folder: &std::path::Path) -> Result<Vec<PathBuf>> {
-    let unreadable = |error: std::io::Error| Error::unreadable(folder, &error);
-    let entries = fs::read_dir(folder).map_err(unreadable)?;
-    let mut paths =
-        entries.map(|entry| entry.map(|entry| entry.path())).collect::<Result<Vec<_>, _>>().map_err(unreadable)?;
-    paths.sort();
-    Ok(paths)
-}
-
-fn is_gguf(path: &std::path::Path) -> bool {
-    path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("gguf")) && path.is_file()
+    found
 }

@@ -9,8 +9,8 @@ use crate::{
     App,
     chosen::Purpose,
     error::{Error, Result},
-    import::file_name,
     jobs::{Outcome, Task},
+    model_files::file_name,
 };
 
 impl App {

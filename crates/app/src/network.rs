@@ -217,6 +217,12 @@ pub(crate) fn base(text: &str) -> Result<Url> {
     Ok(url)
 }
 
+/// Any address of the web.
+pub(crate) fn address(text: &str) -> Result<Url> {
+    let url = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
+    url.ok_or_else(|| Error::new(Code::AddressUnknown, format!("{text}: no address")).with("address", text))
+}
+
 impl From<Dialect> for huacaya_hub::Dialect {
     fn from(dialect: Dialect) -> huacaya_hub::Dialect {
         match dialect {
@@ -264,6 +270,11 @@ impl App {
     /// No request is made.
     pub(crate) fn is_offline(&self) -> bool {
         self.inner.line.hub.network().offline
+    }
+
+    /// Whether a token goes with requests to this endpoint.
+    pub(crate) fn has_token_for(&self, endpoint: &str) -> bool {
+        Url::parse(endpoint).is_ok_and(|url| self.hub().network().tokens.of(&url).is_some())
     }
 
     pub(crate) fn hub(&self) -> &Hub {

@@ -11,8 +11,8 @@ use crate::{
     App,
     chosen::Purpose,
     error::{Error, Result},
-    import::file_name,
     jobs::{Outcome, Task},
+    model_files::file_name,
 };
 
 /// What a file turned out to be.
