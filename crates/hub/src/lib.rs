@@ -19,12 +19,14 @@ pub mod transfer;
 
 pub mod address;
 mod card;
+pub mod choices;
 mod hugging_face;
 mod model_scope;
 pub mod names;
 pub mod repository;
 
 pub use address::{Address, Place};
+pub use choices::{Choice, ChoiceKind, Choices, quantization};
 pub use client::Hub;
 pub use connections::{Connection, Purpose};
 pub use error::{Error, Result, host_of};
