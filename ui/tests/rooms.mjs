@@ -1,5 +1,7 @@
 //! The scenes of the rooms beside the chat: models, settings, panel, palette, inspector, page, first screen, dialogs.
 
+import { library } from "./library.mjs";
+
 const rail = (place) => async (page) => {
   await page.locator("nav").first().getByRole("button").nth(place).click();
   await page.waitForTimeout(250);
@@ -24,16 +26,14 @@ const panel = async (page) => {
 const notice = { code: "database_damaged", values: { aside: "/home/x/huacaya/huacaya.db.damaged-1", backup: String(Date.UTC(2026, 10, 22, 9, 30)) }, detail: "page 12 is malformed" };
 
 export const rooms = {
+  ...library,
   "room-models": { go: rail(1) },
-  "room-details": { go: async (page) => { await rail(1)(page); await page.getByRole("listitem").nth(1).getByRole("button").first().click(); await page.waitForTimeout(500); } },
   "room-loading": { options: { loadTick: 400 }, go: async (page, zh) => { await rail(1)(page); await page.getByRole("button", { name: zh ? "载入" : "Load", exact: true }).first().click(); await page.waitForTimeout(1500); } },
   "room-large": { go: async (page, zh) => { await rail(1)(page); await page.getByRole("button", { name: zh ? "载入" : "Load", exact: true }).nth(1).click(); await page.waitForTimeout(400); } },
-  "room-add": { go: async (page) => { await rail(1)(page); await page.locator("main header button").last().click(); await page.waitForTimeout(400); } },
-  "room-broken": { go: async (page) => { await rail(1)(page); await page.locator("main header button").last().click(); await page.waitForTimeout(300); await page.getByRole("dialog").getByRole("button").nth(1).click(); await page.waitForTimeout(400); } },
   "room-menu": { go: async (page) => { await rail(1)(page); await page.getByRole("listitem").nth(1).getByRole("button").last().click(); await page.waitForTimeout(300); } },
   "room-picker": { go: async (page) => { await page.keyboard.press("Control+l"); await page.waitForTimeout(400); } },
   "room-zoomed-models": { options: { settings: { zoom: 2 } }, go: async (page) => { await rail(1)(page); } },
-  "room-zoomed-details": { options: { settings: { zoom: 2 } }, go: async (page) => { await rooms["room-details"].go(page); } },
+  "room-zoomed-details": { options: { settings: { zoom: 2 } }, go: async (page) => { await library["room-details"].go(page); } },
   "room-zoomed-settings": { options: { settings: { zoom: 2 } }, go: section(1) },
   "room-zoomed-chat": { options: { settings: { zoom: 2 } }, go: async (page, zh) => { await chat(page, zh ? "停止的回答" : "Stopped answer"); } },
   "room-zoomed-picker": { options: { settings: { zoom: 2 } }, go: async (page) => { await page.keyboard.press("Control+l"); await page.waitForTimeout(400); } },
@@ -44,11 +44,10 @@ export const rooms = {
   "room-personas": { go: section(2) },
   "room-persona": { go: async (page) => { await section(2)(page); await page.locator("main section").last().getByRole("button").nth(2).click(); await page.waitForTimeout(300); } },
   "room-device": { go: section(3) },
-  "room-storage": { go: section(4) },
-  "room-privacy": { go: section(5) },
-  "room-keys": { go: section(6) },
-  "room-diagnostics": { go: section(7) },
-  "room-about": { go: section(8) },
+  "room-privacy": { go: section(6) },
+  "room-keys": { go: section(7) },
+  "room-diagnostics": { go: section(8) },
+  "room-about": { go: section(9) },
   "room-panel": { go: async (page, zh) => { await chat(page, zh ? "停止的回答" : "Stopped answer"); await panel(page); } },
   "room-context": { go: async (page, zh) => { await rooms["room-panel"].go(page, zh); await page.getByRole("meter").last().scrollIntoViewIfNeeded(); await page.waitForTimeout(200); } },
   "room-tip": { go: async (page, zh) => { await chat(page, zh ? "停止的回答" : "Stopped answer"); await panel(page); await page.getByText(zh ? "温度" : "Temperature", { exact: true }).hover(); await page.waitForTimeout(800); } },

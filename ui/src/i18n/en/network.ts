@@ -83,6 +83,7 @@ export const network = {
   answer: "Answer",
   received: "Received",
   refused: "not made: offline",
+  brokeOff: "broke off",
   noAnswer: "no answer",
   reload: "Look again",
   forget: "Forget the list",

@@ -85,6 +85,7 @@ export const network: typeof en = {
   answer: "应答",
   received: "接收",
   refused: "未建立：离线",
+  brokeOff: "中断",
   noAnswer: "没有应答",
   reload: "重新读取",
   forget: "清空记录",
