@@ -890,7 +890,11 @@ turns_dropped: number, memory_starts_at: MessageId | null, };
 /**
  * What a job does, whole: stored as JSON in its row. Retry and restart run the stored task again.
  */
-export type Task = { "kind": "load", model: ModelId, name: string, context: number | null, anyway: boolean, } | { "kind": "import", name: string, path: string, copy: boolean, } | { "kind": "hash", model: ModelId, name: string, } | { "kind": "verify", model: ModelId, name: string, } | { "kind": "recognise", name: string, path: string, } | { "kind": "move_storage", name: string, to: string, } | { "kind": "download", name: string, address: Pick, } | { "kind": "download_and_merge", name: string, base: Pick, adapter: Pick, } | { "kind": "merge", name: string, base: ModelId, adapter: ModelId, strength: number, };
+export type Task = { "kind": "load", model: ModelId, name: string, context: number | null, anyway: boolean, } | { "kind": "import", name: string, path: string, copy: boolean, 
+/**
+ * Whose file it is, where another program's was found.
+ */
+program: Program | null, } | { "kind": "hash", model: ModelId, name: string, } | { "kind": "verify", model: ModelId, name: string, } | { "kind": "recognise", name: string, path: string, } | { "kind": "move_storage", name: string, to: string, } | { "kind": "download", name: string, address: Pick, } | { "kind": "download_and_merge", name: string, base: Pick, adapter: Pick, } | { "kind": "merge", name: string, base: ModelId, adapter: ModelId, strength: number, };
 
 /**
  * A tensor.
