@@ -1,17 +1,50 @@
 //! Fetches one file: in parts, from several sources, over any number of interruptions, until its hash is right.
+//!
+//! A transfer holds `<place>.part` (made as long as the file will be), `<place>.part.json` (the journal: which parts lie
+//! safely in it) and, while it runs, `<place>.part.lock`. *Lanes* ask for runs of parts, a *writer* puts the bytes on the
+//! disk, the *tail* hashes the whole in its order behind them. When the hash is right the file is renamed to its place.
 
-use std::path::{Path, PathBuf};
+mod block;
+mod board;
+mod disk;
+mod journal;
+mod lane;
+mod lock;
+mod mend;
+mod served;
+mod sources;
+mod tail;
+mod unmeasured;
+mod whole;
+mod work;
 
-use std::io::Write;
+use std::{
+    path::{Path, PathBuf},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use huacaya_progress::{Progress, Watch};
-use sha2::Digest;
+use tokio::time::Instant;
 use url::Url;
 
+use self::{
+    board::{Board, Layout},
+    disk::{PartFile, journal_path, part_path},
+    journal::Journal,
+    lock::Lock,
+    served::Served,
+    sources::{Next, Sources},
+    work::{Crew, Start},
+};
 use crate::{
     client::{Ask, Hub},
     connections::Purpose,
-    error::Result,
+    error::{Error, Result},
+    space::preflight,
 };
 
 /// A file that is wanted.
@@ -19,10 +52,11 @@ use crate::{
 pub struct Wanted {
     /// The same file, in order of fall-over.
     pub sources: Vec<FileSource>,
-    /// Where it shall lie. `.part` and `.part.json` stand beside it until it is whole.
+    /// Where it shall lie; what lies there and is another file is replaced. `.part` and `.part.json` stand beside it until it
+    /// is whole.
     pub place: PathBuf,
     pub bytes: Option<u64>,
-    /// In lower-case hexadecimal.
+    /// In hexadecimal.
     pub sha256: Option<String>,
 }
 
@@ -30,6 +64,7 @@ pub struct Wanted {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileSource {
     pub url: Url,
+    /// What the listing said. The transfer goes by the ETag of whoever sends the bytes, which is often another host's.
     pub etag: Option<String>,
 }
 
@@ -49,7 +84,7 @@ pub struct Fetched {
 pub enum Stage {
     Connecting,
     Fetching,
-    /// All sources failed; the next try is in so many seconds.
+    /// Every source failed, or another transfer of the same file is under way: the next try is in so many seconds.
     Waiting {
         seconds: u64,
         reason: String,
@@ -58,69 +93,343 @@ pub enum Stage {
     Mending,
 }
 
+/// A tenth of a second is as often as a screen wants news, and soon enough to stop.
+const WATCH_EVERY: Duration = Duration::from_millis(100);
+
 impl Hub {
     /// Fetches a file; see [`Hub::fetch_with`].
     pub async fn fetch(&self, wanted: &Wanted, watch: Watch<'_>) -> Result<Fetched> {
         self.fetch_with(wanted, &|_| {}, watch).await
     }
 
-    /// Fetches a file and tells what it is at. A watch that breaks ends it with `Stopped` and keeps what was fetched.
+    /// Fetches a file and tells what it is at. Progress counts the bytes on the disk, of the whole file. A watch that breaks
+    /// ends it with `Stopped`; that, the offline switch, a kill: what was fetched is kept, and the next call goes on from it.
     pub async fn fetch_with(
         &self,
         wanted: &Wanted,
         stage: &(dyn Fn(Stage) + Sync),
         watch: Watch<'_>,
     ) -> Result<Fetched> {
-        let Some(source) = wanted.sources.first() else {
-            return Err(crate::Error::NotFound { what: wanted.place.display().to_string() });
-        };
-        stage(Stage::Connecting);
-        let mut answer = self.ask(Ask::new(&source.url, Purpose::File)).await?.accepted()?;
-        let part = beside(&wanted.place, ".part");
-        let at = |path: &Path| {
-            let path = path.to_path_buf();
-            move |source| crate::Error::Io { path, source }
-        };
-        let mut file = std::fs::File::create(&part).map_err(at(&part))?;
-        let mut hash = sha2::Sha256::new();
-        let total = wanted.bytes.or(answer.length()).unwrap_or(0);
-        let mut done = 0;
-        stage(Stage::Fetching);
-        while let Some(piece) = answer.chunk().await? {
-            file.write_all(&piece).map_err(at(&part))?;
-            hash.update(&piece);
-            done += piece.len() as u64;
-            if watch(Progress { done, total }).is_break() {
-                return Err(crate::Error::Stopped);
+        let told = Told { stage, last: Mutex::default() };
+        let mut wanted = wanted.clone();
+        wanted.sha256 = wanted.sha256.map(|hash| hash.to_ascii_lowercase());
+        let mut call = Call { hub: self, wanted: &wanted, told: &told, watch, received: Arc::default() };
+        if let Some(fetched) = call.is_there(wanted.bytes).await? {
+            return Ok(fetched);
+        }
+        let lock = call.lock().await?;
+        // Whoever held the lock has perhaps brought the file.
+        if let Some(fetched) = call.is_there(wanted.bytes).await? {
+            return Ok(fetched);
+        }
+        let mut again = false;
+        loop {
+            match call.attempt(&lock).await {
+                Err(End::Anew(_)) if !again => {
+                    disk::remove_unfinished(&wanted.place)?;
+                    again = true;
+                }
+                Err(End::Anew(error) | End::For(error)) => return Err(call.leave(error)),
+                Ok(fetched) => return Ok(fetched),
             }
         }
-        let sha256: String = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-        let name = wanted.place.display().to_string();
-        match &wanted.sha256 {
-            Some(expected) if *expected != sha256 => {
-                return Err(crate::Error::HashMismatch { name, expected: expected.clone(), found: sha256 });
-            }
-            _ => {}
-        }
-        std::fs::rename(&part, &wanted.place).map_err(at(&wanted.place))?;
-        Ok(Fetched { bytes: done, sha256, received: done, mended: 0 })
     }
 }
 
-/// Removes what an unfinished transfer to `place` has left.
+/// Removes what an unfinished transfer to `place` has left. The transfer must have been stopped.
 pub fn discard(place: &Path) -> Result<()> {
-    let part = beside(place, ".part");
-    std::fs::remove_file(&part).map_err(|source| crate::Error::Io { path: part, source })
+    disk::remove_unfinished(place)
 }
 
 /// How far an unfinished transfer to `place` has come. None where there is none.
 pub fn partial(place: &Path) -> Option<Progress> {
-    let done = std::fs::metadata(beside(place, ".part")).ok()?.len();
-    Some(Progress { done, total: 0 })
+    let journal = Journal::load(&journal_path(place))?;
+    let there = std::fs::metadata(part_path(place)).ok()?;
+    let total = journal.bytes;
+    (there.len() == total).then(|| Progress { done: journal.board().written(), total })
 }
 
-fn beside(place: &Path, suffix: &str) -> PathBuf {
-    let mut name = place.as_os_str().to_owned();
-    name.push(suffix);
-    PathBuf::from(name)
+/// Tells the stage when it is another.
+struct Told<'a> {
+    stage: &'a (dyn Fn(Stage) + Sync),
+    last: Mutex<(Option<Stage>, Option<Instant>)>,
+}
+
+impl Told<'_> {
+    fn tell(&self, stage: Stage) {
+        self.tell_once(stage, None);
+    }
+
+    /// Told once for each wait: `until` tells them apart.
+    fn waiting(&self, until: Instant, reason: &str) {
+        let left = until.saturating_duration_since(Instant::now());
+        let seconds = left.as_secs() + u64::from(left.subsec_millis() > 0);
+        self.tell_once(Stage::Waiting { seconds, reason: reason.to_owned() }, Some(until));
+    }
+
+    fn tell_once(&self, stage: Stage, until: Option<Instant>) {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let same = match (&last.0, &stage) {
+            (Some(Stage::Waiting { .. }), Stage::Waiting { .. }) => last.1 == until,
+            (Some(before), now) => before == now,
+            (None, _) => false,
+        };
+        if !same {
+            *last = (Some(stage.clone()), until);
+            drop(last);
+            (self.stage)(stage);
+        }
+    }
+}
+
+/// How an attempt failed.
+enum End {
+    For(Error),
+    /// It is worth beginning anew, once.
+    Anew(Error),
+}
+
+impl From<Error> for End {
+    fn from(error: Error) -> End {
+        match error {
+            Error::Changed { .. } => End::Anew(error),
+            other => End::For(other),
+        }
+    }
+}
+
+/// One call of `fetch_with`.
+struct Call<'a> {
+    hub: &'a Hub,
+    wanted: &'a Wanted,
+    told: &'a Told<'a>,
+    watch: Watch<'a>,
+    received: Arc<AtomicU64>,
+}
+
+impl Call<'_> {
+    /// Does `work` while the watch is told of `progress` and asked whether to go on; the offline switch ends it at once.
+    async fn attended<T>(
+        &mut self,
+        progress: impl Fn() -> Progress,
+        work: impl Future<Output = Result<T>>,
+    ) -> Result<T> {
+        let host = self.wanted.sources.first().map(|source| crate::host_of(&source.url)).unwrap_or_default();
+        let hub = self.hub;
+        let gone_offline = async move {
+            hub.gone_offline().await;
+            Err(Error::Offline { host })
+        };
+        let either = async {
+            tokio::select! {
+                biased;
+                done = work => done,
+                offline = gone_offline => offline,
+            }
+        };
+        self.watched(progress, either).await
+    }
+
+    /// Does `work` while the watch is told of `progress` and asked whether to go on.
+    async fn watched<T>(
+        &mut self,
+        progress: impl Fn() -> Progress,
+        work: impl Future<Output = Result<T>>,
+    ) -> Result<T> {
+        let mut tick = tokio::time::interval(WATCH_EVERY);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        tokio::pin!(work);
+        loop {
+            tokio::select! {
+                biased;
+                done = &mut work => {
+                    let stop = (self.watch)(progress()).is_break();
+                    return if stop && done.is_err() { Err(Error::Stopped) } else { done };
+                }
+                _ = tick.tick() => {
+                    if (self.watch)(progress()).is_break() {
+                        return Err(Error::Stopped);
+                    }
+                }
+            }
+        }
+    }
+
+    /// The file, if it is there already: with the right hash, or, where no hash is known, the right length.
+    async fn is_there(&mut self, bytes: Option<u64>) -> Result<Option<Fetched>> {
+        let place = &self.wanted.place;
+        let Some(found) = std::fs::metadata(place).ok().filter(|found| found.is_file()) else { return Ok(None) };
+        let known = bytes.is_some() || self.wanted.sha256.is_some();
+        if !known || bytes.is_some_and(|bytes| bytes != found.len()) {
+            return Ok(None);
+        }
+        self.told.tell(Stage::Verifying);
+        let (total, hashed) = (found.len(), Arc::new(AtomicU64::new(0)));
+        let progress = || Progress { done: hashed.load(Ordering::Relaxed), total };
+        // Needs no network: the offline switch does not end it.
+        let sha256 = self.watched(progress, whole::hash_of(place, hashed.clone())).await?;
+        let right = self.wanted.sha256.as_ref().is_none_or(|expected| *expected == sha256);
+        Ok(right.then_some(Fetched { bytes: total, sha256, received: 0, mended: 0 }))
+    }
+
+    /// Makes the folder and waits for other transfers of this file.
+    async fn lock(&mut self) -> Result<Arc<Lock>> {
+        let place = self.wanted.place.clone();
+        if let Some(folder) = place.parent() {
+            std::fs::create_dir_all(folder).map_err(|source| Error::Io { path: folder.to_path_buf(), source })?;
+        }
+        let progress = partial(&place).unwrap_or_default();
+        let told = self.told;
+        let waits = || told.tell_once(Stage::Waiting { seconds: 0, reason: "fetched already".to_owned() }, None);
+        let lock = self.attended(|| progress, Lock::hold(&place, &waits)).await?;
+        Ok(Arc::new(lock))
+    }
+
+    async fn attempt(&mut self, lock: &Arc<Lock>) -> std::result::Result<Fetched, End> {
+        self.told.tell(Stage::Connecting);
+        let (wanted, place) = (self.wanted, &self.wanted.place);
+        let journal = Journal::load(&journal_path(place)).filter(|journal| self.fits(journal));
+        let known = journal.as_ref().map(|journal| journal.validators.clone()).unwrap_or_default();
+        let sources = Sources::new(&wanted.sources, &known, self.hub.patience());
+        let before = journal.as_ref().and_then(|_| partial(place)).unwrap_or_default();
+        let (hub, told) = (self.hub, self.told);
+        let opened = self.attended(|| before, connect(hub, wanted, &sources, told)).await?;
+        let total = opened.total.or(wanted.bytes);
+        // With neither length nor hash given, only now is it known what to compare with.
+        if wanted.bytes.is_none() && wanted.sha256.is_none() {
+            if let Some(fetched) = self.is_there(total).await? {
+                return Ok(fetched);
+            }
+        }
+        match total {
+            Some(bytes) if bytes > 0 => {
+                let board = match journal.filter(|journal| journal.bytes == bytes) {
+                    Some(journal) => journal.board(),
+                    None => {
+                        disk::remove_unfinished(place)?;
+                        Board::new(Layout::new(bytes))
+                    }
+                };
+                preflight(place, bytes - board.written())?;
+                let file = PartFile::open(place, bytes)?;
+                let start = Start {
+                    hub: hub.clone(),
+                    sources,
+                    board,
+                    file,
+                    wanted: wanted.clone(),
+                    received: self.received.clone(),
+                    lock: lock.clone(),
+                };
+                self.parts(start).await
+            }
+            _ => {
+                disk::remove_unfinished(place)?;
+                unmeasured::fetch(self, &sources, total).await
+            }
+        }
+    }
+
+    /// Whether a journal is about this file.
+    fn fits(&self, journal: &Journal) -> bool {
+        let there = std::fs::metadata(part_path(&self.wanted.place)).map(|there| there.len());
+        let other = |one: &Option<String>, other: &Option<String>| matches!((one, other), (Some(one), Some(other)) if one != other);
+        there.is_ok_and(|length| length == journal.bytes)
+            && self.wanted.bytes.is_none_or(|bytes| bytes == journal.bytes)
+            && !other(&self.wanted.sha256, &journal.sha256)
+    }
+
+    /// Fetches the file in parts, verifies it and puts it in its place.
+    async fn parts(&mut self, start: Start) -> std::result::Result<Fetched, End> {
+        let mut crew = Crew::start(start);
+        let work = crew.work.clone();
+        let bytes = work.board().layout.bytes;
+        let progress = || Progress { done: work.board().written(), total: bytes };
+        let told = self.told;
+        let expected = self.wanted.sha256.clone();
+        let all = async {
+            crew.fetch(told).await?;
+            told.tell(Stage::Verifying);
+            let digested = crew.digested().await?;
+            crew.rest().await?;
+            mend::until_right(&work, digested, expected, told).await
+        };
+        let result = self.attended(progress, all).await;
+        let received = self.received.load(Ordering::Relaxed);
+        match result {
+            Ok(mend::Right { sha256, mended }) => {
+                let finished = work.clone();
+                work::joined(tokio::task::spawn_blocking(move || finished.finish()).await)??;
+                Ok(Fetched { bytes, sha256, received, mended })
+            }
+            Err(error @ Error::HashMismatch { .. }) => {
+                work.abandon();
+                crew.rest().await?;
+                let in_parts = work.sources.any_with_ranges();
+                disk::remove_unfinished(&self.wanted.place)?;
+                Err(if in_parts { End::For(error) } else { End::Anew(error) })
+            }
+            Err(error) => {
+                if matches!(error, Error::Changed { .. }) {
+                    work.abandon();
+                }
+                let parked = crew.park().await;
+                if let Err(problem) = parked {
+                    tracing::warn!(place = %self.wanted.place.display(), %problem, "what was fetched could not be noted");
+                }
+                Err(error.into())
+            }
+        }
+    }
+
+    /// Nothing is left beside the place unless something was fetched.
+    fn leave(&self, error: Error) -> Error {
+        let place = &self.wanted.place;
+        if partial(place).is_none() {
+            if let Err(problem) = disk::remove_unfinished(place) {
+                tracing::debug!(place = %place.display(), %problem, "nothing could be removed");
+            }
+        }
+        error
+    }
+}
+
+/// Asks the sources in order until one tells what the file is.
+async fn connect(hub: &Hub, wanted: &Wanted, sources: &Sources, told: &Told<'_>) -> Result<Served> {
+    loop {
+        match sources.next(None, Instant::now())? {
+            Next::Wait(wait, reason) => {
+                told.waiting(Instant::now() + wait, &reason);
+                tokio::time::sleep(wait).await;
+                told.tell(Stage::Connecting);
+            }
+            Next::Ask(choice) => match probe(hub, wanted, sources, &choice).await {
+                Ok(served) => return Ok(served),
+                Err(error @ (Error::Offline { .. } | Error::Changed { .. })) => return Err(error),
+                Err(error) => sources.failed(&choice, error, Instant::now()),
+            },
+        }
+    }
+}
+
+/// Asks for the first byte: its answer tells the length, the version and whether there are ranges. HEAD tells less: some
+/// hosts leave the length out, some sign addresses for GET only.
+async fn probe(hub: &Hub, wanted: &Wanted, sources: &Sources, choice: &sources::Choice) -> Result<Served> {
+    let mut answer = hub.ask(Ask::new(&choice.url, Purpose::File).range(0, Some(0))).await?;
+    let name = name_of(&wanted.place);
+    let served = Served::judge(&answer, Some(&(0..1)), &name)?;
+    sources.answered(choice, &answer.url, &served, &name, wanted.bytes)?;
+    if served.is_part {
+        // Read to its end, the connection serves the next request too.
+        while answer.chunk().await?.is_some() {}
+    } else {
+        tracing::info!(host = %crate::host_of(&answer.url), "no ranges there: an interrupted transfer is read again from its start");
+        sources.knows_no_ranges(choice.index);
+    }
+    Ok(served)
+}
+
+/// The file's name, for messages.
+fn name_of(place: &Path) -> String {
+    place.file_name().unwrap_or(place.as_os_str()).to_string_lossy().into_owned()
 }

@@ -1,0 +1,184 @@
+//! SHA-256 of the whole file, in its order, behind the transfer: from memory where the bytes pass by in order, from the disk
+//! where they came out of turn.
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+};
+
+use sha2::{Digest, Sha256};
+
+use super::{block::Blocks, board::Layout, disk::PartFile};
+use crate::error::Result;
+
+/// Blocks that wait to be hashed: enough to smooth the two speeds, little beside the memory that a model takes.
+const WAITING_MAX: usize = 16;
+/// Read back from the disk at once.
+const READ_BYTES: usize = 1 << 20;
+
+/// What the whole hashes to, with the hash's state at the start of each part: after a part was mended it is taken up there.
+pub(super) struct Digested {
+    pub sha256: String,
+    pub marks: Vec<Sha256>,
+}
+
+/// Where the hash stands and what it is fed.
+pub(super) struct Tail {
+    state: Mutex<State>,
+    /// Something to do, or something done.
+    moved: Condvar,
+    blocks: Arc<Blocks>,
+}
+
+#[derive(Default)]
+struct State {
+    /// Where the hash will stand when all that waits is hashed.
+    target: u64,
+    /// Up to where the file is written without a gap.
+    written: u64,
+    waiting: VecDeque<Vec<u8>>,
+    quit: bool,
+}
+
+enum Step {
+    Hash(Vec<u8>),
+    Read { from: u64, to: u64 },
+    Finished,
+    Quit,
+}
+
+impl Tail {
+    pub fn new(blocks: Arc<Blocks>) -> Tail {
+        Tail { state: Mutex::default(), moved: Condvar::new(), blocks }
+    }
+
+    /// A block that is on the disk, and up to where the file is there without a gap. Hashed from memory if it comes in order.
+    pub fn offer(&self, offset: u64, block: Vec<u8>, written: u64) {
+        let mut state = self.state();
+        state.written = state.written.max(written);
+        while state.target == offset && state.waiting.len() >= WAITING_MAX && !state.quit {
+            state = self.moved.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        if state.target == offset && !state.quit {
+            state.target += block.len() as u64;
+            state.waiting.push_back(block);
+        } else {
+            self.blocks.give_back(block);
+        }
+        self.moved.notify_all();
+    }
+
+    /// What an earlier transfer left is there to be read.
+    pub fn starts_with(&self, written: u64) {
+        self.state().written = written;
+        self.moved.notify_all();
+    }
+
+    /// Ends the work.
+    pub fn quit(&self) {
+        self.state().quit = true;
+        self.moved.notify_all();
+    }
+
+    /// Hashes the file to its end. None when told to quit before.
+    pub fn run(&self, file: &PartFile, layout: Layout) -> Result<Option<Digested>> {
+        let mut hash = Marked { hash: Sha256::new(), at: 0, layout, marks: Vec::with_capacity(layout.parts()) };
+        let mut buffer = Vec::new();
+        loop {
+            match self.step(layout.bytes) {
+                Step::Hash(block) => {
+                    hash.update(&block);
+                    self.blocks.give_back(block);
+                }
+                Step::Read { from, to } => {
+                    buffer.resize((to - from) as usize, 0);
+                    file.read_at(&mut buffer, from)?;
+                    hash.update(&buffer);
+                }
+                Step::Finished => return Ok(Some(hash.finish())),
+                Step::Quit => return Ok(None),
+            }
+        }
+    }
+
+    fn step(&self, bytes: u64) -> Step {
+        let mut state = self.state();
+        loop {
+            if state.quit {
+                return Step::Quit;
+            }
+            if let Some(block) = state.waiting.pop_front() {
+                self.moved.notify_all();
+                return Step::Hash(block);
+            }
+            if state.target < state.written {
+                let from = state.target;
+                state.target = state.written.min(from + READ_BYTES as u64);
+                return Step::Read { from, to: state.target };
+            }
+            if state.target >= bytes {
+                return Step::Finished;
+            }
+            state = self.moved.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Takes the hash up at the start of `part`, after that part was mended.
+pub(super) fn rehash(
+    file: &PartFile,
+    layout: Layout,
+    digested: &mut Digested,
+    part: usize,
+    go_on: impl Fn() -> bool,
+) -> Result<bool> {
+    let at = layout.range(part).start;
+    let marks = digested.marks[..=part].to_vec();
+    let mut hash = Marked { hash: marks[part].clone(), at, layout, marks: marks[..part].to_vec() };
+    let mut buffer = vec![0; READ_BYTES];
+    while hash.at < layout.bytes {
+        if !go_on() {
+            return Ok(false);
+        }
+        let length = (layout.bytes - hash.at).min(READ_BYTES as u64) as usize;
+        file.read_at(&mut buffer[..length], hash.at)?;
+        hash.update(&buffer[..length]);
+    }
+    *digested = hash.finish();
+    Ok(true)
+}
+
+/// A hash that keeps its state at the start of each part.
+struct Marked {
+    hash: Sha256,
+    at: u64,
+    layout: Layout,
+    marks: Vec<Sha256>,
+}
+
+impl Marked {
+    fn update(&mut self, mut data: &[u8]) {
+        while !data.is_empty() {
+            let range = self.layout.range(self.layout.part_at(self.at));
+            if range.start == self.at {
+                self.marks.push(self.hash.clone());
+            }
+            let length = data.len().min((range.end - self.at) as usize);
+            self.hash.update(&data[..length]);
+            self.at += length as u64;
+            data = &data[length..];
+        }
+    }
+
+    fn finish(self) -> Digested {
+        Digested { sha256: hex(&self.hash.finalize()), marks: self.marks }
+    }
+}
+
+pub(super) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
