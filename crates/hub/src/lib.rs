@@ -18,21 +18,27 @@ mod space;
 pub mod transfer;
 
 pub mod address;
+pub mod cache;
 mod card;
 pub mod choices;
+mod endpoints;
 mod hugging_face;
 mod model_scope;
 pub mod names;
 pub mod repository;
+pub mod token;
 
 pub use address::{Address, Place};
+pub use cache::{Cache, Cached};
 pub use choices::{Choice, ChoiceKind, Choices, quantization};
 pub use client::Hub;
 pub use connections::{Connection, Purpose};
+pub use endpoints::{default_endpoints, environment_endpoint};
 pub use error::{Error, Result, host_of};
 pub use names::{FileName, RepositoryId};
 pub use network::{Dialect, Endpoint, Network, Patience, Proxy, Tokens};
 pub use reach::Reach;
 pub use repository::{Hit, RemoteFile, Repository, RepositoryFile, Weights};
 pub use space::free_space;
+pub use token::TokenPlace;
 pub use transfer::{Fetched, FileSource, Stage, Wanted, discard, partial};
