@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::{gguf, pytorch, safetensors};
+use crate::{adapter, gguf, merge, pytorch, quantize, safetensors};
 
 /// A fault, and the file that has it.
 #[derive(Debug, thiserror::Error)]
@@ -39,6 +39,13 @@ pub enum Fault {
     Safetensors(safetensors::Fault),
     #[error(transparent)]
     PyTorch(pytorch::Fault),
+    #[error(transparent)]
+    Adapter(adapter::Fault),
+    /// Boxed: it names more than others do.
+    #[error(transparent)]
+    Merge(Box<merge::Fault>),
+    #[error(transparent)]
+    Quantize(quantize::Fault),
 }
 
 /// What a person can do about a fault.
@@ -54,6 +61,8 @@ pub enum Kind {
     Damaged,
     /// Well-formed as far as can be seen, but of a version, byte order or type that is not supported.
     Unsupported,
+    /// Two things that do not belong together.
+    Refused,
     /// The watch said so; nothing is left behind.
     Stopped,
     /// The program asked for something that the file does not have, or gave the writer something it cannot write.
@@ -77,6 +86,13 @@ impl Error {
             Fault::Gguf(fault) => fault.kind(),
             Fault::Safetensors(fault) => fault.kind(),
             Fault::PyTorch(fault) => fault.kind(),
+            Fault::Adapter(fault) => fault.kind(),
+            Fault::Merge(_) => Kind::Refused,
+            Fault::Quantize(quantize::Fault::NotFinite { .. } | quantize::Fault::ImportanceFile { .. }) => {
+                Kind::Damaged
+            }
+            Fault::Quantize(quantize::Fault::Architecture { .. }) => Kind::Unsupported,
+            Fault::Quantize(_) => Kind::Request,
         }
     }
 }
@@ -99,8 +115,20 @@ impl From<safetensors::Fault> for Fault {
     }
 }
 
+impl From<merge::Fault> for Fault {
+    fn from(fault: merge::Fault) -> Fault {
+        Fault::Merge(Box::new(fault))
+    }
+}
+
 impl From<pytorch::Fault> for Fault {
     fn from(fault: pytorch::Fault) -> Fault {
         Fault::PyTorch(fault)
+    }
+}
+
+impl From<quantize::Fault> for Fault {
+    fn from(fault: quantize::Fault) -> Fault {
+        Fault::Quantize(fault)
     }
 }

@@ -75,4 +75,10 @@ impl File {
         let range = tensor.range();
         self.maps[tensor.part].will_need(range.start, range.len());
     }
+
+    /// Tells the system that the tensor's bytes will not be read again soon.
+    pub fn release(&self, tensor: &Tensor) {
+        let range = tensor.range();
+        self.maps[tensor.part].release(range.start, range.len());
+    }
 }

@@ -56,6 +56,13 @@ impl Writer {
         Ok(Writer { path: path.to_path_buf(), part, header, current: 0, written: 0, at })
     }
 
+    /// Bytes that a file of this plan will have. Refuses what [`Writer::create`] would refuse, and writes nothing.
+    pub fn size_of(path: &Path, metadata: &Metadata, plan: &[TensorPlan]) -> Result<u64, Error> {
+        let (bytes, size) = header_bytes(metadata, plan).map_err(|fault| Error::new(path, AnyFault::from(fault)))?;
+        let header = Header::parse_start(path, &bytes, size)?;
+        Ok(size.next_multiple_of(header.alignment))
+    }
+
     /// Bytes that the finished file will have.
     pub fn size(&self) -> u64 {
         let end = self.header.tensors.last().map_or(self.at, |last| last.start + last.bytes);
