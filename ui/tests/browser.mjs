@@ -1,8 +1,10 @@
 //! A page of the window in Chromium, over the mock back end.
 
 import { chromium } from "playwright-core";
+import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 
+const catalogue = JSON.parse(readFileSync(new URL("../../assets/catalogue.json", import.meta.url), "utf8"));
 const mock = (file) => fileURLToPath(new URL(`./mock/${file}`, import.meta.url));
 
 export async function launch() {
@@ -23,10 +25,12 @@ export async function open(browser, url, options = {}, view = {}) {
   page.on("pageerror", (error) => problems.push(`error: ${error.message}`));
   page.on("console", (message) => ["error", "warning"].includes(message.type()) && problems.push(`console: ${message.text()}`));
   page.on("request", (request) => !request.url().startsWith(url) && !request.url().startsWith("data:") && problems.push(`request: ${request.url()}`));
-  await page.addInitScript((given) => {
+  await page.addInitScript(([given, entries]) => {
     window.__MOCK__ = given;
+    window.__CATALOGUE__ = entries;
     document.addEventListener("securitypolicyviolation", (event) => console.error(`CSP: ${event.violatedDirective} ${event.blockedURI} ${event.sample}`));
-  }, options);
+  }, [options, catalogue]);
+  await page.addInitScript({ path: mock("hub.js") });
   await page.addInitScript({ path: mock("rows.js") });
   await page.addInitScript({ path: mock("library.js") });
   await page.addInitScript({ path: mock("backend.js") });

@@ -25,7 +25,7 @@ export function leftWords(ms: number): string {
 export function lineOf(job: Job): string {
   const share = shareOf(job);
   const stage = stageWords(job);
-  const words = [share === null ? "" : `${share} %`, stage];
+  const words = [share === null ? "" : m.downloads.share(share), stage];
   if (stage === "" && job.state === "running") {
     const { rate, left } = paces.of(job.id);
     if (isDownload(job) && rate !== null) words.push(m.downloads.speed(formatBytes(rate)));

@@ -79,3 +79,8 @@ function stepOfJob(state: Job["state"]): Step | null {
 export function mergedBytes(adapter: EntryFile, base: Entry): number {
   return adapter.bytes + (base.files[0]?.bytes ?? 0);
 }
+
+/** 4,096 -> 4K: contexts are powers of two, and are called so. */
+export function shortTokens(tokens: number): string {
+  return tokens >= 1024 && tokens % 1024 === 0 ? `${tokens / 1024}K` : String(tokens);
+}

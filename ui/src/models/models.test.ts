@@ -51,7 +51,7 @@ it("changes the word of the one button with the model's state", async () => {
   await rerender({ model: model({ loaded_by: "me", kind: "base" }) });
   expect(screen.getByRole("button", { name: "Write" })).toBeTruthy();
   await rerender({ model: model({ state: "missing" }) });
-  expect(screen.getByRole("button", { name: "Show where it is now" })).toBeTruthy();
+  expect(screen.getByRole("button", { name: "Locate…" })).toBeTruthy();
   const job = { id: 5, task: { kind: "load", model: 2 }, state: "running", done: 1, total: 4 } as unknown as Job;
   mirror.apply([{ kind: "job", value: job }]);
   await rerender({ model: model() });

@@ -108,7 +108,7 @@ window.__MOCK_ROWS__ = (options) => {
     chats, messages, models, settings,
     folders: [{ id: 1, name: english ? "Work" : "工作", open: true }, { id: 2, name: english ? "Empty" : "空的", open: false }],
     personas: [{ id: 1, name: english ? "Translator" : "翻译", system: "Translate.", parameters: none, greeting: "你好，要翻译什么？", examples: [] }],
-    jobs: options.job ? [{ id: 1, task: { kind: "load", model: 2, name: "Chinese-Alpaca-2-7B", context: null, anyway: false }, state: "running", stage: null, position: 1, done: 1_700_000_000, total: 4_080_000_000, error: null, outcome: null, created_ms: now - 8_000, finished_ms: null }] : [],
+    jobs: options.downloads ? window.__MOCK_DOWNLOADS__(now) : options.job ? [{ id: 1, task: { kind: "load", model: 2, name: "Chinese-Alpaca-2-7B", context: null, anyway: false }, state: "running", stage: null, position: 1, done: 1_700_000_000, total: 4_080_000_000, error: null, outcome: null, created_ms: now - 8_000, finished_ms: null }] : [],
     drafts: [],
   };
 };

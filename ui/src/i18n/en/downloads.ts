@@ -3,6 +3,7 @@
 export const downloads = {
   title: "Downloads",
   summary: (count: number, speed: string) => (speed ? `${count} · ${speed}` : String(count)),
+  share: (n: number) => `${n} %`,
   queued: "waiting its turn",
   offline: "offline: goes on when the switch is off again",
   paused: "paused",

@@ -10,7 +10,7 @@ export const welcome = {
   ideas: ["Hello", "Who are you?", "你好，12 × 7 等于多少？"] as string[],
   waking: "Waking up",
   find: "Find a bigger model for this computer",
-  findBody: "One is picked to fit its memory; the download can be paused",
+  findBody: "Picked by its memory; the download can be paused",
   files: "I have files",
   filesBody: "Add a GGUF file or a model folder that is on this computer",
   begin: "Start chatting",

@@ -5,6 +5,7 @@ import type { downloads as en } from "../en/downloads";
 export const downloads: typeof en = {
   title: "下载",
   summary: (count, speed) => (speed ? `${count} 个 · ${speed}` : `${count} 个`),
+  share: (n) => `${n}%`,
   queued: "排队中",
   offline: "已离线，关闭离线开关后继续",
   paused: "已暂停",
