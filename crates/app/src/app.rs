@@ -68,6 +68,7 @@ impl App {
     pub async fn start(places: Places) -> Result<App> {
         let app = App::open(places).await?;
         let left = app.inner.store.snapshot().await?.jobs;
+        app.tidy_deleted().await?;
         app.look_after_models().await?;
         app.tidy_jobs(left).await?;
         app.preload().await?;

@@ -57,7 +57,7 @@ pub enum Task {
     /// Finds out which model a file is.
     Recognise { name: String, path: PathBuf },
     /// Moves the storage folder.
-    MoveStorage { name: String, to: PathBuf },
+    MoveStorage { name: String, from: PathBuf, to: PathBuf },
     /// Downloads what was picked, and takes it into the list.
     Download { name: String, address: Pick },
     /// Downloads a base and an adapter, takes both into the list, and merges them.
@@ -213,7 +213,7 @@ fn run(app: &App, task: &Task, tell: Tell<'_>, watch: Watch<'_>) -> Result<Outco
         Task::Hash { model, .. } => hashing::hash(app, *model, watch),
         Task::Verify { model, .. } => hashing::verify(app, *model, watch),
         Task::Recognise { path, .. } => recognition::recognise(app, path, watch),
-        Task::MoveStorage { to, .. } => moving::move_storage(app, to, watch),
+        Task::MoveStorage { from, to, .. } => moving::move_storage(app, from, to, watch),
         Task::Download { address, .. } => downloads::download(app, address, tell, watch),
         Task::DownloadAndMerge { name, base, adapter } => {
             downloads::download_and_merge(app, name, base, adapter, tell, watch)
@@ -295,7 +295,9 @@ impl App {
             let queued = task.as_ref().is_some_and(|task| !task.picks().is_empty());
             let over = match job.state {
                 JobState::Done | JobState::Stopped => true,
-                JobState::Interrupted => matches!(task, Some(Task::Load { .. } | Task::Hash { .. })),
+                JobState::Interrupted => {
+                    matches!(task, Some(Task::Load { .. } | Task::Hash { .. } | Task::MoveStorage { .. }))
+                }
                 JobState::Failed => matches!(task, Some(Task::Load { .. })),
                 JobState::Waiting | JobState::Running | JobState::Paused => false,
             };
@@ -304,7 +306,9 @@ impl App {
                 self.dismiss_job(job.id).await?;
             }
             match (job.state, task) {
-                (JobState::Interrupted, Some(task @ Task::Hash { .. })) => drop(self.start_job(task).await?),
+                (JobState::Interrupted, Some(task @ (Task::Hash { .. } | Task::MoveStorage { .. }))) => {
+                    drop(self.start_job(task).await?);
+                }
                 (JobState::Interrupted, Some(_)) if queued => drop(self.inner.store.revive_job(job.id).await?),
                 _ => {}
             }

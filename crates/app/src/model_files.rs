@@ -152,7 +152,6 @@ pub(crate) struct AdapterFacts {
     pub parameter_count: u64,
     /// The type of its matrices.
     pub kind: String,
-    pub bytes: u64,
 }
 
 pub(crate) fn describe_adapter(folder: &Path) -> Result<AdapterFacts> {
@@ -172,16 +171,22 @@ pub(crate) fn describe_adapter(folder: &Path) -> Result<AdapterFacts> {
     let rank = rank.ok_or_else(|| broken(format!("{ADAPTER_CONFIG} names no rank `r`")))? as u32;
     let base = config.get("base_model_name_or_path").and_then(Value::as_str).unwrap_or_default();
     let base = base.chars().filter(|letter| !letter.is_control()).take(BASE_CHARACTERS_MAX).collect();
-    let weights = ADAPTER_WEIGHTS.iter().map(|name| folder.join(name)).find(|path| path.is_file());
-    let weights = weights.ok_or_else(|| broken(format!("{} is missing", ADAPTER_WEIGHTS.join(" or "))))?;
-    let shard = Shard::open(&weights).map_err(|error| {
-        incomplete(&error).unwrap_or_else(|| broken(error.to_string()))
-    })?;
+    let shard = Shard::open(&adapter_weights(folder)?)
+        .map_err(|error| incomplete(&error).unwrap_or_else(|| broken(error.to_string())))?;
     let tensors = shard.tensors().map(|raw| raw.shape.iter().map(|&n| n as u64).product::<u64>());
     let parameter_count = tensors.fold(0u64, u64::saturating_add);
     let kind = shard.tensors().next().map(|raw| raw.dtype.name().to_string()).unwrap_or_default();
-    let bytes = files_of(folder)?.iter().map(|(_, bytes)| bytes).sum();
-    Ok(AdapterFacts { adapter: Adapter { base, rank }, parameter_count, kind, bytes })
+    Ok(AdapterFacts { adapter: Adapter { base, rank }, parameter_count, kind })
+}
+
+/// The file with an adapter's matrices.
+pub(crate) fn adapter_weights(folder: &Path) -> Result<PathBuf> {
+    let weights = ADAPTER_WEIGHTS.iter().map(|name| folder.join(name)).find(|path| path.is_file());
+    weights.ok_or_else(|| {
+        let missing = folder.join(ADAPTER_WEIGHTS[0]);
+        let detail = format!("{}: there are no weights beside its configuration", folder.display());
+        Error::new(Code::ModelMissing, detail).with("model", file_name(folder)).with("path", missing.display())
+    })
 }
 
 /// A file that ends before its model does, where its header says how long it should be.

@@ -93,7 +93,8 @@ impl App {
         let mut scan = Scan { added: 0, problems: Vec::new() };
         let unfinished = self.unfinished().await?;
         for path in found {
-            if self.inner.store.model_at(&path).await?.is_some() || unfinished.contains(&path) {
+            let known = self.inner.store.model_at(&path).await?.is_some();
+            if known || unfinished.contains(&path) || self.was_moved(&path).await? {
                 continue;
             }
             match self.register(&path, Source::File).await {

@@ -3,7 +3,10 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    sync::{PoisonError, RwLock},
+    sync::{
+        PoisonError, RwLock,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use huacaya_store::ModelId;
@@ -53,19 +56,41 @@ pub struct Largest {
 }
 
 /// The folder, as it is now: moving it changes it while the program runs.
-pub(crate) struct Storage(RwLock<PathBuf>);
+pub(crate) struct Storage {
+    folder: RwLock<PathBuf>,
+    moving: AtomicBool,
+}
+
+/// While it lives, the folder is being moved: nothing new may be written into it.
+pub(crate) struct Moving<'a>(&'a Storage);
+
+impl Drop for Moving<'_> {
+    fn drop(&mut self) {
+        self.0.moving.store(false, Ordering::Release);
+    }
+}
 
 impl Storage {
     pub(crate) fn new(folder: PathBuf) -> Storage {
-        Storage(RwLock::new(folder))
+        Storage { folder: RwLock::new(folder), moving: AtomicBool::new(false) }
     }
 
     pub(crate) fn now(&self) -> PathBuf {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.folder.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub(crate) fn set(&self, folder: PathBuf) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = folder;
+        *self.folder.write().unwrap_or_else(PoisonError::into_inner) = folder;
+    }
+
+    /// Only one job moves it at a time.
+    pub(crate) fn moving(&self) -> Moving<'_> {
+        self.moving.store(true, Ordering::Release);
+        Moving(self)
+    }
+
+    pub(crate) fn is_moving(&self) -> bool {
+        self.moving.load(Ordering::Acquire)
     }
 }
 
