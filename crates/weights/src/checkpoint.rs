@@ -9,7 +9,7 @@ use huacaya_kernels::Format;
 
 use crate::folder::{self, CONFIG_NAME, Folder, Found, folder_of};
 use crate::magic::{self, Magic};
-use crate::shard::Shard;
+use crate::shard::{Raw, Shard};
 use crate::{Error, Fault, gguf, pytorch, safetensors, split};
 
 /// A model on the disk, its headers read and its tensors mapped.
@@ -45,6 +45,13 @@ pub struct Listed {
     /// The type's name in the field: `Q4_K`, `F16`, `I64`.
     pub kind: &'static str,
     pub bytes: u64,
+}
+
+impl From<&Raw<'_>> for Listed {
+    fn from(raw: &Raw<'_>) -> Listed {
+        let (name, shape) = (raw.name.to_owned(), raw.shape.to_vec());
+        Listed { name, shape, kind: raw.dtype.name(), bytes: raw.bytes }
+    }
 }
 
 impl View<'_> {
@@ -141,13 +148,7 @@ impl Checkpoint {
             }
             Checkpoint::Folder(folder) => {
                 let raws = folder.names().iter().filter_map(|name| folder.raw(name));
-                let listed = raws.map(|raw| Listed {
-                    name: raw.name.to_owned(),
-                    shape: raw.shape.to_vec(),
-                    kind: raw.dtype.name(),
-                    bytes: raw.bytes,
-                });
-                listed.collect()
+                raws.map(|raw| Listed::from(&raw)).collect()
             }
         }
     }

@@ -1,6 +1,5 @@
 //! A folder as Hugging Face lays it out: `config.json`, and safetensors or PyTorch files, whole or in shards.
 
-use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -59,10 +58,6 @@ impl Folder {
 
     pub(crate) fn raw(&self, name: &str) -> Option<Raw<'_>> {
         self.place(name).map(|(shard, place)| shard.tensor(place))
-    }
-
-    pub(crate) fn bytes(&self, name: &str) -> Option<Cow<'_, [u8]>> {
-        self.place(name).map(|(shard, place)| shard.bytes(place))
     }
 }
 

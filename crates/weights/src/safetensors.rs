@@ -9,9 +9,12 @@ mod file;
 mod header;
 mod index;
 mod pairs;
+mod write;
 
 pub use dtype::Dtype;
 pub use fault::Fault;
 pub use file::File;
 pub use header::{Header, Tensor};
 pub use index::{INDEX_NAME, Index};
+pub(crate) use write::size_of;
+pub use write::{TensorPlan, Writer};

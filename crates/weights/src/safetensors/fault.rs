@@ -52,6 +52,12 @@ pub enum Fault {
     ShardName { name: String, extension: &'static str },
     #[error("says that tensor {tensor:?} is in {shard:?}, where it is not. Fetch the model again")]
     NotInShard { tensor: String, shard: String },
+    #[error("tensor {tensor:?} was to be written, where the plan has {planned:?} next")]
+    OutOfTurn { tensor: String, planned: Option<String> },
+    #[error("tensor {tensor:?} was given {given} bytes, where it has {planned}")]
+    TooManyBytes { tensor: String, given: u64, planned: u64 },
+    #[error("tensor {tensor:?} was not written whole: {missing} bytes are missing")]
+    Unfinished { tensor: String, missing: u64 },
 }
 
 impl Fault {
@@ -63,6 +69,7 @@ impl Fault {
             Fault::UnknownDtype { .. } | Fault::TensorMissing { .. } | Fault::UnsupportedType { .. } => {
                 Kind::Unsupported
             }
+            Fault::OutOfTurn { .. } | Fault::TooManyBytes { .. } | Fault::Unfinished { .. } => Kind::Request,
             _ => Kind::Damaged,
         }
     }
