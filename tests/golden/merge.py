@@ -7,7 +7,8 @@ base's type, on the processor), its type and shape; what the merge does is in it
              vocabulary and its own tokenizer.model, rank_pattern, alpha_pattern, use_rslora
   two        F32 base, two adapters with strengths 0.5 and -1.25
   turned     GPT-2's matrices, stored (in, out): fan_in_fan_out
-  embeddings LoRA on the embeddings themselves
+  embeddings LoRA on the embeddings themselves, F32: of other types PEFT rounds what it adds to embeddings before it adds
+             it, and again after, where all else is rounded once
 
 Run: python tests/golden/merge.py (packages: tests/golden/requirements.txt)
 """
@@ -86,6 +87,10 @@ def adapt(base, config, folder, bins=False):
             parameter.data = torch.randn(parameter.shape).to(parameter.dtype) * 0.1
     model.save_pretrained(folder, safe_serialization=not bins, save_embedding_layers=False)
     (folder / "README.md").unlink(missing_ok=True)
+    # PEFT writes sets, in any order.
+    path = folder / "adapter_config.json"
+    written = {k: sorted(v) if k in ("target_modules", "modules_to_save") and v else v for k, v in json.loads(path.read_text()).items()}
+    path.write_text(json.dumps(written, indent=1) + "\n")
     if bins and not (folder / "adapter_model.bin").exists():
         from safetensors.torch import load_file
 
@@ -160,10 +165,10 @@ def main():
     folder = adapt(base, LoraConfig(r=4, target_modules=["c_attn", "c_fc"], fan_in_fan_out=True), OUT / "turned/adapter")
     write_expected("turned", merged(base, [(folder, 1.0)]), torch.float16)
 
-    base = llama(torch.bfloat16)
+    base = llama(torch.float32)
     write_base(OUT / "embeddings/base", base)
     folder = adapt(base, LoraConfig(r=4, target_modules=["embed_tokens", "lm_head"]), OUT / "embeddings/adapter")
-    write_expected("embeddings", merged(base, [(folder, 1.0)]), torch.bfloat16)
+    write_expected("embeddings", merged(base, [(folder, 1.0)]), torch.float32)
 
 
 main()
