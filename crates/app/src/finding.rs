@@ -1,7 +1,7 @@
 //! Finding models on the hub: by name, by repository, by an address that was pasted.
 
 use huacaya_engine::config::Config;
-use huacaya_hub::{Address, Endpoint, FileName, Hit, Place, Repository, RepositoryId, Weights, host_of};
+use huacaya_hub::{Address, Endpoint, FileName, Hit, Place, Repository, RepositoryId, Weights, host_of, quantization};
 use huacaya_store::{JobId, ModelId};
 use serde::Serialize;
 use ts_rs::TS;
@@ -10,7 +10,7 @@ use url::Url;
 use crate::{
     App,
     catalogue::Catalogue,
-    choices::{Choice, choices, quantization},
+    choices::{Choice, choices},
     downloads::{Pick, PickFile},
     error::{Code, Error, Result},
     fetching, loading,
@@ -117,23 +117,14 @@ impl Found {
         match self {
             Found::File(pick) => vec![(choice_of(pick), pick.clone())],
             Found::Repository(repository) => {
-                let files = pick_files(repository);
-                choices(&repository.id.to_string(), &files).into_iter().map(|choice| {
+                let with_pick = |choice: Choice| {
                     let pick = pick(repository, &choice);
                     (choice, pick)
-                }).collect()
+                };
+                choices(repository).into_iter().map(with_pick).collect()
             }
         }
     }
-}
-
-fn pick_files(repository: &Repository) -> Vec<PickFile> {
-    let file = |file: &huacaya_hub::RepositoryFile| PickFile {
-        path: file.name.as_str().to_string(),
-        bytes: file.bytes,
-        sha256: file.sha256.clone(),
-    };
-    repository.files.iter().map(file).collect()
 }
 
 fn pick(repository: &Repository, choice: &Choice) -> Pick {

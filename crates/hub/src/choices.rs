@@ -53,11 +53,16 @@ pub struct Choice {
     pub kind: ChoiceKind,
     /// "Q4_K_M", "Q4_K_M-im", "" where the name does not tell.
     pub quantization: String,
-    /// In the order of their names.
+    /// What says the most comes first: `config.json`, then what stands beside the weights, then the weights in order.
     pub files: Vec<RepositoryFile>,
 }
 
 impl Choice {
+    /// The folder of the repository that it is, or lies in; "" at the top.
+    pub fn folder(&self) -> &str {
+        self.id.rsplit_once('/').map_or("", |(folder, _)| folder)
+    }
+
     pub fn bytes(&self) -> u64 {
         self.files.iter().fold(0, |sum, file| sum.saturating_add(file.bytes))
     }
@@ -148,7 +153,7 @@ fn checkpoint(folder: &str, here: &[&RepositoryFile], found: &mut Choices) {
         let one = here.iter().find(|file| file.name.last() == single);
         let parts = here.iter().filter(|file| file.name.ending() == ending).copied();
         let own = |set: &Set| set.stem.rsplit('/').next() == Some(stem);
-        let mut weights: Vec<RepositoryFile> = match (one, sets(parts).into_iter().find(own)) {
+        let weights: Vec<RepositoryFile> = match (one, sets(parts).into_iter().find(own)) {
             (Some(one), _) => vec![(*one).clone()],
             (None, Some(set)) if set.missing().is_empty() => set.files,
             (None, Some(set)) => {
@@ -157,15 +162,12 @@ fn checkpoint(folder: &str, here: &[&RepositoryFile], found: &mut Choices) {
             }
             (None, None) => continue,
         };
-        let beside = |file: &&&RepositoryFile| BESIDE.contains(&file.name.last()) || file.name.last() == index;
-        weights.extend(here.iter().filter(beside).map(|file| (*file).clone()));
-        weights.sort();
         let choice = Choice {
             id: config.name.as_str().to_owned(),
             name: folder.to_owned(),
             kind: ChoiceKind::Folder,
             quantization: quantization(folder),
-            files: weights,
+            files: in_order(config, Some(&index), here, weights),
         };
         found.choices.push(choice);
         return;
@@ -175,20 +177,28 @@ fn checkpoint(folder: &str, here: &[&RepositoryFile], found: &mut Choices) {
 
 /// A LoRA: `adapter_config.json` with `adapter_model.safetensors`, else `.bin`.
 fn adapter(folder: &str, here: &[&RepositoryFile], found: &mut Choices) {
-    let named = |name: &str| here.iter().find(|file| file.name.last() == name).map(|file| (*file).clone());
+    let named = |name: &str| here.iter().copied().find(|file| file.name.last() == name);
     let Some(config) = named("adapter_config.json") else { return };
     let Some(weights) = named("adapter_model.safetensors").or_else(|| named("adapter_model.bin")) else { return };
-    let id = config.name.as_str().to_owned();
-    let mut files = vec![config, weights];
-    files.extend(here.iter().filter(|file| BESIDE.contains(&file.name.last())).map(|file| (*file).clone()));
-    files.sort();
     found.choices.push(Choice {
-        id,
+        id: config.name.as_str().to_owned(),
         name: folder.to_owned(),
         kind: ChoiceKind::Lora,
         quantization: String::new(),
-        files,
+        files: in_order(config, None, here, vec![weights.clone()]),
     });
+}
+
+/// The configuration, what stands beside the weights (their index with it), the weights.
+fn in_order(
+    config: &RepositoryFile,
+    index: Option<&str>,
+    here: &[&RepositoryFile],
+    weights: Vec<RepositoryFile>,
+) -> Vec<RepositoryFile> {
+    let is_beside = |name: &str| BESIDE.contains(&name) || index == Some(name);
+    let beside = here.iter().filter(|file| is_beside(file.name.last()) && file.name != config.name);
+    [config].into_iter().chain(beside.copied()).cloned().chain(weights).collect()
 }
 
 /// A name with `-00002-of-00005` before its ending.
