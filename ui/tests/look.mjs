@@ -6,6 +6,7 @@
 import { readFile, mkdir } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { launch, open } from "./browser.mjs";
+import { finding } from "./finding.mjs";
 import { rooms } from "./rooms.mjs";
 import { serve } from "./server.mjs";
 
@@ -58,6 +59,7 @@ const scenes = {
   welcome: { options: { welcome: true }, go: (page) => page.waitForTimeout(800) },
   page: { go: (page, zh) => chat(zh ? "一篇文稿" : "A page")(page) },
   ...rooms,
+  ...finding,
 };
 const views = [
   { name: "wide", width: 1280, height: 800 },

@@ -19,7 +19,7 @@ async function walk(name, options, steps, view) {
   const { page, context, problems } = await open(browser, server.url, { language: "zh", ...options }, view);
   page.setDefaultTimeout(PATIENCE_MS);
   try {
-    await page.waitForSelector("nav");
+    await page.waitForSelector("nav, main");
     await steps(page);
     assert.deepEqual(problems, []);
     passed += 1;
@@ -378,6 +378,209 @@ await walk("Escape stops from anywhere in the room, but closes a menu first", { 
   await page.locator(".thread").focus();
   await page.keyboard.press("Escape");
   await page.getByText("已停止").first().waitFor();
+});
+
+const models = (page) => page.getByRole("button", { name: "模型", exact: true }).click();
+
+await walk("from the search to a chat: hub, repository, download, pause, go on, done", { hubSpeed: 400_000_000 }, async (page) => {
+  await models(page);
+  await page.getByRole("searchbox", { name: "搜索模型，或粘贴地址" }).fill("qwen3");
+  await page.getByRole("button", { name: "Qwen3-4B", exact: true }).waitFor();
+  await page.keyboard.press("Enter");
+  await page.getByRole("button", { name: "Qwen/Qwen3-4B-GGUF" }).click();
+  const row = page.locator("article li", { hasText: "Qwen3-4B-Q6_K.gguf" });
+  await row.getByRole("button", { name: "下载 3.3 GB" }).click();
+  await row.getByRole("progressbar").waitFor();
+  await row.getByRole("button", { name: "暂停" }).click();
+  await row.getByText("已暂停").waitFor();
+  const halted = await row.getByRole("progressbar").getAttribute("aria-valuenow");
+  await page.waitForTimeout(400);
+  assert.equal(await row.getByRole("progressbar").getAttribute("aria-valuenow"), halted);
+  await row.getByRole("button", { name: "继续" }).click();
+  await page.getByText("已下载好").waitFor();
+  await row.getByRole("button", { name: "载入" }).waitFor();
+  await page.getByRole("button", { name: "返回" }).click();
+  await page.getByRole("heading", { name: "在线搜索“qwen3”" }).waitFor();
+  assert.equal((await calls(page, "search_hub")).length, 1);
+  await page.getByRole("button", { name: "对话", exact: true }).last().click();
+  await page.waitForSelector("main textarea[aria-label='消息']");
+  assert.equal((await called(page, "new_chat")).kind, "chat");
+  assert.ok(await called(page, "load_model"));
+});
+
+await walk("the row of a model that came is the first", { hubSpeed: 9_000_000_000 }, async (page) => {
+  await models(page);
+  await page.getByRole("button", { name: "下载 2.5 GB" }).first().click();
+  await page.getByText("已下载好").waitFor();
+  const first = page.locator("section[aria-labelledby='here-title'] li").first();
+  assert.match(await first.innerText(), /Qwen3-4B/);
+});
+
+await walk("an address that is pasted opens its page; the card does nothing by itself", {}, async (page) => {
+  await models(page);
+  await page.locator("#models-search").fill("https://hub.example/Qwen/Qwen3-4B-GGUF");
+  await page.getByRole("button", { name: /^打开/ }).click();
+  await page.getByRole("heading", { name: "Qwen/Qwen3-4B-GGUF" }).waitFor();
+  await page.getByText("Do not use greedy decoding").waitFor();
+  assert.equal(await page.evaluate(() => window.hit), undefined);
+  assert.equal(await page.locator("article :is(img, script, iframe, style, [href], [onerror])").count(), 0);
+  assert.equal((await called(page, "read_repository")).address, "https://hub.example/Qwen/Qwen3-4B-GGUF");
+  await page.getByRole("link", { name: "technical report" }).click();
+  await page.getByRole("dialog").getByText("https://example.org/qwen3").waitFor();
+});
+
+await walk("offline, a search says so; with the switch off it goes on", { settings: { offline: true } }, async (page) => {
+  await models(page);
+  await page.locator("#models-search").fill("qwen3");
+  await page.keyboard.press("Enter");
+  await page.getByRole("alert").waitFor();
+  await page.getByRole("alert").getByRole("button", { name: "关闭离线" }).click();
+  await page.getByRole("button", { name: "Qwen/Qwen3-4B-GGUF" }).waitFor();
+});
+
+await walk("ending a download asks where much is here; the order changes by keyboard", { downloads: true }, async (page) => {
+  await models(page);
+  const rows = page.locator("section[aria-labelledby='downloads-title'] > ul > li");
+  await rows.first().waitFor();
+  await page.getByRole("button", { name: "DeepSeek-R1-Distill-Qwen-1.5B Q4_K_M 上移一位" }).focus();
+  await page.keyboard.press("Enter");
+  await page.waitForFunction(() => document.querySelectorAll("section[aria-labelledby='downloads-title'] > ul > li")[2].textContent.includes("DeepSeek"));
+  await page.getByRole("button", { name: "取消下载 Qwen3-4B Q4_K_M" }).click();
+  await page.getByRole("button", { name: "保留" }).click();
+  assert.equal((await calls(page, "stop_job")).length, 0);
+  await page.getByRole("button", { name: "取消下载 Qwen3-4B Q4_K_M" }).click();
+  await page.getByRole("dialog").getByRole("button", { name: /^丢弃/ }).click();
+  assert.equal((await called(page, "stop_job")).job, 11);
+  await page.waitForFunction(() => document.querySelectorAll("section[aria-labelledby='downloads-title'] > ul > li").length === 4);
+});
+
+await walk("from the first start to a recommended model in three clicks", { welcome: true, hubSpeed: 9_000_000_000 }, async (page) => {
+  await page.getByRole("button", { name: /找个更大的模型/ }).click();
+  const advice = page.locator("section[aria-labelledby='recommended-title']");
+  await advice.getByRole("button", { name: /^下载/ }).click();
+  await advice.getByRole("button", { name: "对话" }).click();
+  await page.waitForSelector("main textarea[aria-label='消息']");
+  await page.getByRole("button", { name: /^选择模型: Qwen3-4B/ }).waitFor();
+});
+
+await walk("nothing moves under the pointer while a download begins and ends", { hubSpeed: 9_000_000_000 }, async (page) => {
+  await models(page);
+  const row = page.locator("section[aria-labelledby='fitting-title'] li", { hasText: "Chinese-Alpaca-2-1.3B-RLHF" });
+  await row.scrollIntoViewIfNeeded();
+  await row.hover();
+  const top = () => row.evaluate((element) => Math.round(element.getBoundingClientRect().top));
+  const before = await top();
+  await row.getByRole("button", { name: /^下载/ }).click();
+  await page.locator("section[aria-labelledby='downloads-title']").waitFor({ state: "attached" });
+  assert.ok(Math.abs((await top()) - before) <= 1, `${await top()} and ${before}`);
+  await page.getByText("已下载好").waitFor();
+  assert.ok(Math.abs((await top()) - before) <= 1, `${await top()} and ${before}`);
+});
+
+const details = async (page, name) => {
+  await page.getByRole("button", { name: "模型", exact: true }).first().click();
+  await page.getByRole("button", { name, exact: true }).first().click();
+  await page.getByRole("complementary", { name: `详情: ${name}` }).waitFor();
+};
+const settings = async (page, part) => {
+  await page.keyboard.press("Control+,");
+  await page.getByRole("navigation").last().getByRole("button", { name: part, exact: true }).click();
+};
+
+await walk("a model is looked into by keyboard: searched, unfolded, copied, its 1,083 tensors windowed", { layers: 120 }, async (page) => {
+  await details(page, "Chinese-Alpaca-2-7B");
+  await page.getByRole("button", { name: "查看文件内部" }).press("Enter");
+  const dialog = page.getByRole("dialog");
+  await dialog.getByText("GGUF 3 · 19 个键 · 1,083 个张量").waitFor();
+  await page.keyboard.type("chat_template");
+  await dialog.getByRole("button", { name: "全部展开" }).press("Enter");
+  await dialog.getByRole("button", { name: "复制 tokenizer.chat_template 的值" }).press("Enter");
+  await page.getByText("已复制").waitFor();
+  assert.ok((await page.evaluate(() => navigator.clipboard.readText())).includes("{% for message in loop_messages %}"));
+  await dialog.getByRole("searchbox").fill("");
+  await dialog.getByRole("tab", { name: /张量/ }).click();
+  await dialog.getByRole("row").nth(5).waitFor();
+  assert.ok((await dialog.getByRole("row").count()) < 80);
+  const table = dialog.getByRole("table");
+  await table.focus();
+  await page.keyboard.press("End");
+  await dialog.getByText("output.weight", { exact: true }).waitFor();
+  await dialog.getByRole("searchbox").fill("q6_k attn_v");
+  await dialog.getByText(/^120 个张量，共/).waitFor();
+  await page.keyboard.press("Escape");
+  await page.waitForFunction(() => !document.querySelector("[role=dialog]"));
+});
+
+await walk("a model is verified, deleted after a preview, and brought back", { jobTick: 20 }, async (page) => {
+  await details(page, "deepseek-r1:7b");
+  await page.getByRole("button", { name: "校验", exact: true }).click();
+  await page.getByText("已计算").waitFor();
+  await details(page, "Chinese-Alpaca-2-7B");
+  await page.getByRole("complementary").getByRole("button", { name: "删除", exact: true }).click();
+  await page.getByRole("dialog").getByText("有 3 个对话在用这个模型").waitFor();
+  await page.getByRole("button", { name: "删除 4.1 GB" }).click();
+  assert.deepEqual(await called(page, "delete_model"), { model: 2 });
+  const row = page.locator("[data-row]", { hasText: "Chinese-Alpaca-2-7B" });
+  await page.waitForFunction(() => ![...document.querySelectorAll("[data-row]")].some((one) => one.textContent.includes("Chinese-Alpaca-2-7B")));
+  await page.getByRole("button", { name: "撤销" }).click();
+  await row.first().waitFor();
+});
+
+await walk("an incomplete file says so in its place, and is recognised", { jobTick: 5, recognised: "truncated" }, async (page) => {
+  await page.evaluate(() => window.__EMIT__("huacaya://dropped", { chosen: [{ id: 9, name: "下载.gguf", bytes: 3_100_000_000 }] }));
+  await page.getByRole("button", { name: /在原处使用/ }).click();
+  await page.getByRole("dialog").getByText("不完整：只有 3.1 GB，完整的是 3.9 GB").waitFor();
+  await page.getByRole("button", { name: "这是什么文件" }).click();
+  await page.getByText("这是 Chinese-Alpaca-2-7B · Q4_K 的前一部分").waitFor();
+  assert.deepEqual(await called(page, "recognise"), { chosen: 9 });
+});
+
+await walk("models of other programs are found on request, and used where they are", { importSound: true }, async (page) => {
+  await page.getByRole("button", { name: "模型", exact: true }).first().click();
+  await page.getByRole("button", { name: "添加", exact: true }).click();
+  assert.deepEqual(await calls(page, "find_elsewhere"), []);
+  await page.getByRole("menuitem").nth(2).click();
+  await page.getByRole("checkbox", { name: "Ollama 的全部模型" }).check();
+  await page.getByText("已选 2 个模型，共 7.5 GB").waitFor();
+  await page.getByRole("button", { name: "使用这 2 个模型" }).click();
+  await page.getByText("2 个模型已在列表中").waitFor();
+  assert.deepEqual(await calls(page, "import_model"), [{ chosen: 51, copy: false }, { chosen: 52, copy: false }]);
+});
+
+await walk("an adapter is merged onto its base, or says why not", { jobTick: 5, mergeRefused: true }, async (page) => {
+  await details(page, "Chinese-Alpaca-2-LoRA-7B");
+  await page.getByRole("button", { name: "与基座合并" }).click();
+  await page.getByRole("dialog").getByRole("button", { name: "合并", exact: true }).click();
+  await page.getByRole("alert").getByText(/the adapter has 55,296 tokens/).first().waitFor();
+  assert.deepEqual(await called(page, "merge"), { base: 7, adapter: 5, strength: 1, name: "Chinese-Alpaca-2-7B" });
+});
+
+await walk("the network: tested, put in order, a token set, offline shown in the rail", {}, async (page) => {
+  await settings(page, "网络");
+  await page.getByRole("button", { name: "全部测试" }).click();
+  await page.getByText("最快", { exact: true }).waitFor();
+  await page.getByText(/连不上 mirror\.example/).waitFor();
+  await page.getByRole("button", { name: "上移 ModelScope" }).press("Enter");
+  assert.deepEqual((await called(page, "set_endpoints")).endpoints.map((row) => row.name), ["Hugging Face", "ModelScope", "HF-Mirror"]);
+  await page.waitForFunction(() => document.activeElement?.getAttribute("aria-label") === "上移 ModelScope");
+  await page.getByRole("button", { name: "HF-Mirror 的更多操作" }).click();
+  await page.getByRole("menuitem", { name: "设置令牌" }).click();
+  await page.getByLabel("令牌", { exact: true }).fill("hf_secret");
+  await page.keyboard.press("Enter");
+  await page.getByText("令牌已存入系统钥匙串").waitFor();
+  assert.equal(await page.evaluate(() => document.body.innerHTML.includes("hf_secret")), false);
+  await page.getByRole("switch", { name: "离线" }).click();
+  await page.getByRole("button", { name: "离线：没有数据离开这台电脑" }).waitFor();
+  await page.getByRole("button", { name: "清空记录" }).click();
+  await page.getByText("还没有建立过连接").waitFor();
+});
+
+await walk("the models folder is moved, with its progress; where it fails, it says why", { jobTick: 15, moveFails: true }, async (page) => {
+  await settings(page, "存储");
+  await page.getByRole("button", { name: "移到别的文件夹" }).click();
+  await page.getByRole("dialog").getByRole("button", { name: "移动", exact: true }).click();
+  assert.deepEqual(await called(page, "move_storage"), { chosen: 7 });
+  await page.getByRole("alert").getByText(/media\/disk\/models 不能用来存放模型/).waitFor();
 });
 
 await browser.close();

@@ -25,8 +25,9 @@ window.__MOCK_HUB__ = ({ rows, options, put, send, byId, problem, nextId }) => {
     },
   });
 
+  const settings = new Map(Object.entries(options.settings ?? {}));
   const online = () => {
-    if (options.settings?.offline || rows.settings.find((row) => row.key === "offline")?.value) throw problem("offline");
+    if (settings.get("offline")) throw problem("offline");
     if (options.hubProblem) throw problem(options.hubProblem.code, options.hubProblem.values);
   };
   const hit = (repository, downloads, likes, updated, formats, more = {}) => ({ repository, downloads, likes, updated, gated: false, formats, endpoint: "Hugging Face", ...more });
@@ -161,6 +162,10 @@ See the [technical report](https://example.org/qwen3) for more.`;
     read_repository: ({ address }) => {
       online();
       return repositoryOf(address);
+    },
+    set_setting: ({ key, value }) => {
+      settings.set(key, value);
+      put("setting", { key, value });
     },
     download: ({ address, choice: path }) => {
       const repository = address.replace(/^https?:\/\/[^/]+\//, "").split("/").slice(0, 2).join("/");
