@@ -520,10 +520,10 @@ await walk("a model is verified, deleted after a preview, and brought back", { j
   await page.getByRole("dialog").getByText("有 3 个对话在用这个模型").waitFor();
   await page.getByRole("button", { name: "删除 4.1 GB" }).click();
   assert.deepEqual(await called(page, "delete_model"), { model: 2 });
-  const row = page.locator("[data-row]", { hasText: "Chinese-Alpaca-2-7B" });
-  await page.waitForFunction(() => ![...document.querySelectorAll("[data-row]")].some((one) => one.textContent.includes("Chinese-Alpaca-2-7B")));
+  await page.waitForFunction(() => !document.querySelector("aside[aria-label^='详情']"));
   await page.getByRole("button", { name: "撤销" }).click();
-  await row.first().waitFor();
+  assert.deepEqual(await called(page, "restore_model"), { model: 2 });
+  await details(page, "Chinese-Alpaca-2-7B");
 });
 
 await walk("an incomplete file says so in its place, and is recognised", { jobTick: 5, recognised: "truncated" }, async (page) => {
