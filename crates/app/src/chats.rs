@@ -31,10 +31,20 @@ pub struct ChatEdit {
 }
 
 impl App {
-    pub(crate) async fn new_chat(&self, new: NewChat) -> Result<Chat> {
+    pub(crate) async fn new_chat(&self, mut new: NewChat) -> Result<Chat> {
+        if new.persona.is_none() && new.kind == ChatKind::Chat {
+            new.persona = self.persona_of_model(new.model).await?;
+        }
         let chat = self.inner.store.new_chat(new).await?;
         self.greet(&chat).await?;
         Ok(self.inner.store.chat(chat.id).await?)
+    }
+
+    /// The persona that new chats with a model (absent: the default one) take.
+    async fn persona_of_model(&self, model: Option<ModelId>) -> Result<Option<PersonaId>> {
+        let model = model.or(self.default_model().await.ok());
+        let models = self.inner.store.models().await?;
+        Ok(models.into_iter().find(|row| Some(row.id) == model).and_then(|row| row.persona))
     }
 
     pub(crate) async fn rename_chat(&self, chat: ChatId, title: String) -> Result<()> {

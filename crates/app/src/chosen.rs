@@ -66,8 +66,8 @@ struct Paths {
 struct Known {
     path: PathBuf,
     purpose: Purpose,
-    /// Whose file it is, where it was found among another program's.
-    program: Option<Program>,
+    /// Whose file it is, and what it is called there, where it was found among another program's.
+    program: Option<(Program, String)>,
 }
 
 impl ChosenPaths {
@@ -82,9 +82,9 @@ impl ChosenPaths {
         id
     }
 
-    fn find(&self, id: u32, purpose: Purpose) -> Option<(PathBuf, Option<Program>)> {
+    fn find(&self, id: u32, purpose: Purpose) -> Option<(PathBuf, Option<(Program, String)>)> {
         let inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        inner.paths.get(&id).filter(|known| known.purpose == purpose).map(|known| (known.path.clone(), known.program))
+        inner.paths.get(&id).filter(|known| known.purpose == purpose).map(|known| (known.path.clone(), known.program.clone()))
     }
 }
 
@@ -95,7 +95,12 @@ impl App {
     }
 
     /// The same for a path that was found among another program's.
-    pub(crate) fn offer_of(&self, path: &Path, purpose: Purpose, program: Option<Program>) -> Result<Chosen> {
+    pub(crate) fn offer_of(
+        &self,
+        path: &Path,
+        purpose: Purpose,
+        program: Option<(Program, String)>,
+    ) -> Result<Chosen> {
         let path = std::path::absolute(path).map_err(|error| Error::unreadable(path, &error))?;
         let bytes = match purpose {
             Purpose::Read => {
@@ -125,7 +130,7 @@ impl App {
     }
 
     /// The same, and whose file it is.
-    pub(crate) fn chosen_of(&self, id: u32) -> Result<(PathBuf, Option<Program>)> {
+    pub(crate) fn chosen_of(&self, id: u32) -> Result<(PathBuf, Option<(Program, String)>)> {
         self.inner.chosen.find(id, Purpose::Read).ok_or_else(|| gone(id))
     }
 }

@@ -34,7 +34,7 @@ pub(crate) fn import(
     app: &App,
     path: &Path,
     copy: bool,
-    program: Option<Program>,
+    program: Option<(Program, &str)>,
     watch: Watch<'_>,
 ) -> Result<Outcome> {
     if !path.exists() {
@@ -46,8 +46,13 @@ pub(crate) fn import(
     facts(&path, &file_name(&path), None)?;
     let storage = app.storage();
     let place = if copy && !path.starts_with(&storage) { copy_in(&storage, &path, watch)? } else { path };
-    let source = program.map_or(Source::File, |program| Source::Program { program: program.word().to_string() });
-    let model = app.inner.runtime.block_on(app.register(&place, source))?;
+    let source =
+        program.map_or(Source::File, |(program, _)| Source::Program { program: program.word().to_string() });
+    let mut model = app.inner.runtime.block_on(app.register(&place, source))?;
+    if let Some((_, name)) = program.filter(|_| file_name(&place).starts_with(&model.name)) {
+        // A blob's name tells nothing, the program's own name of it does.
+        model = app.inner.runtime.block_on(app.inner.store.update_model(model.id, |row| row.name = name.to_string()))?;
+    }
     app.inner.runtime.block_on(app.start_hash(&model))?;
     Ok(Outcome::Imported { model: model.id })
 }

@@ -209,7 +209,9 @@ pub(crate) type Tell<'a> = &'a (dyn Fn(&str) + Sync);
 fn run(app: &App, task: &Task, tell: Tell<'_>, watch: Watch<'_>) -> Result<Outcome> {
     match task {
         Task::Load { model, context, anyway, .. } => loading::load(app, *model, *context, *anyway, watch),
-        Task::Import { path, copy, program, .. } => import::import(app, path, *copy, *program, watch),
+        Task::Import { name, path, copy, program } => {
+            import::import(app, path, *copy, program.map(|program| (program, name.as_str())), watch)
+        }
         Task::Hash { model, .. } => hashing::hash(app, *model, watch),
         Task::Verify { model, .. } => hashing::verify(app, *model, watch),
         Task::Recognise { path, .. } => recognition::recognise(app, path, watch),

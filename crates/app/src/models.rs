@@ -83,7 +83,8 @@ pub(crate) fn set_template(row: &Model) -> Option<&str> {
 impl App {
     pub(crate) async fn import_model(&self, chosen: u32, copy: bool) -> Result<JobId> {
         let (path, program) = self.chosen_of(chosen)?;
-        Ok(self.start_job(Task::Import { name: file_name(&path), path, copy, program }).await?.id)
+        let (program, name) = program.map_or_else(|| (None, file_name(&path)), |(program, name)| (Some(program), name));
+        Ok(self.start_job(Task::Import { name, path, copy, program }).await?.id)
     }
 
     pub(crate) async fn scan_models(&self) -> Result<Scan> {

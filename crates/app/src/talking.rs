@@ -1,8 +1,8 @@
 //! Talking: a message goes out, an answer streams in.
 
 use huacaya_store::{
-    Attachment, Body, Chat, ChatId, ChatKind, Draft, Message, MessageId, MessageState, ModelId, NewAnswer, NewChat,
-    Parameters, Role,
+    Attachment, Body, Chat, ChatId, ChatKind, Draft, Made, Message, MessageId, MessageState, Model, ModelId, NewAnswer,
+    NewChat, Parameters, Role,
 };
 use serde::Serialize;
 use ts_rs::TS;
@@ -110,7 +110,8 @@ impl App {
             Error::new(Code::CannotRunAgain, format!("cannot run again exactly: {reason}")).with("reason", reason)
         };
         let (Some(made), Some(parent)) = (row.made, row.parent) else { return Err(not_an_answer()) };
-        let mut settled = self.settle(Some(&chat), Some(made.model), &made.parameters).await.map_err(|error| {
+        let model = self.model_that_made(&made).await?;
+        let mut settled = self.settle(Some(&chat), Some(model), &made.parameters).await.map_err(|error| {
             if error.code == Code::Gone { cannot("the model is no longer in the list") } else { error }
         })?;
         settled.system = made.system.clone();
@@ -165,12 +166,24 @@ impl App {
         Ok(())
     }
 
+    /// The model that made an answer: by its id, or where that is gone (a chat that was taken in from a file never had
+    /// one) by its hash.
+    async fn model_that_made(&self, made: &Made) -> Result<ModelId> {
+        let models = self.inner.store.models().await?;
+        let same = |model: &&Model| made.model_sha256.is_some() && model.sha256 == made.model_sha256;
+        if models.iter().any(|model| model.id == made.model) {
+            return Ok(made.model);
+        }
+        Ok(models.iter().find(same).map_or(made.model, |model| model.id))
+    }
+
     /// What made a message, where that is known and its model is still there; else what the chat says now.
     async fn settle_as_made(&self, chat: &Chat, row: &Message) -> Result<Settled> {
         if let Some(made) = &row.made {
             let mut once = made.parameters.clone();
             once.context = None;
-            match self.settle(Some(chat), Some(made.model), &once).await {
+            let model = self.model_that_made(made).await?;
+            match self.settle(Some(chat), Some(model), &once).await {
                 Ok(mut settled) => {
                     settled.system = made.system.clone();
                     return Ok(settled);

@@ -504,7 +504,7 @@ kind: string,
  */
 value: string, 
 /**
- * Characters of a text, values of an array; 1 of anything else.
+ * Characters of a text, values of an array, keys of an object; 1 of anything else.
  */
 length: number, };
 
@@ -770,7 +770,7 @@ name: string,
  */
 entry: string | null, bytes: number, 
 /**
- * How long the whole file is.
+ * How long the whole file is, where that is known.
  */
 expected: number | null, 
 /**
@@ -894,7 +894,7 @@ export type Task = { "kind": "load", model: ModelId, name: string, context: numb
 /**
  * Whose file it is, where another program's was found.
  */
-program: Program | null, } | { "kind": "hash", model: ModelId, name: string, } | { "kind": "verify", model: ModelId, name: string, } | { "kind": "recognise", name: string, path: string, } | { "kind": "move_storage", name: string, to: string, } | { "kind": "download", name: string, address: Pick, } | { "kind": "download_and_merge", name: string, base: Pick, adapter: Pick, } | { "kind": "merge", name: string, base: ModelId, adapter: ModelId, strength: number, };
+program: Program | null, } | { "kind": "hash", model: ModelId, name: string, } | { "kind": "verify", model: ModelId, name: string, } | { "kind": "recognise", name: string, path: string, } | { "kind": "move_storage", name: string, from: string, to: string, } | { "kind": "download", name: string, address: Pick, } | { "kind": "download_and_merge", name: string, base: Pick, adapter: Pick, } | { "kind": "merge", name: string, base: ModelId, adapter: ModelId, strength: number, };
 
 /**
  * A tensor.
