@@ -14,7 +14,7 @@ use std::{
     time::Duration,
 };
 
-use huacaya_hub::{FileName, FileSource, RepositoryId, Stage, Wanted};
+use huacaya_hub::{Cache, FileName, FileSource, RepositoryFile, RepositoryId, Stage, Wanted};
 use huacaya_progress::{Progress, Watch};
 use huacaya_store::{HashState, Model, ModelId, Source};
 use sha2::{Digest, Sha256};
@@ -173,9 +173,19 @@ fn word(stage: &Stage) -> &'static str {
     }
 }
 
-/// The model as another program's download of the same repository left it.
-pub(crate) fn in_cache(_pick: &Pick) -> Option<PathBuf> {
-    None
+/// The model as another program's download left it in the Hugging Face cache.
+pub(crate) fn in_cache(pick: &Pick) -> Option<PathBuf> {
+    let (id, cache) = (RepositoryId::parse(&pick.repository)?, Cache::of_this_machine()?);
+    let listed = |file: &PickFile| {
+        let name = FileName::parse(&file.path).ok()?;
+        Some(RepositoryFile { name, bytes: file.bytes, sha256: file.sha256.clone() })
+    };
+    let files: Vec<RepositoryFile> = pick.files.iter().map(listed).collect::<Option<_>>()?;
+    match &files[..] {
+        // A file whose hash is not known may be any other of its name.
+        [file] => file.sha256.as_ref().and_then(|_| Some(cache.find(&id, &pick.revision, file)?.path)),
+        _ => Some(within(cache.find_all(&id, &pick.revision, &files)?, &pick.model)),
+    }
 }
 
 /// Whether the files of a pick that lie elsewhere are what the hub says.

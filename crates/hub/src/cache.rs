@@ -86,6 +86,16 @@ impl Cache {
         here.or_else(|| self.elsewhere(&root, file))
     }
 
+    /// The folder of a snapshot that holds all of these files whole.
+    pub fn find_all(&self, id: &RepositoryId, revision: &str, files: &[RepositoryFile]) -> Option<PathBuf> {
+        let root = self.folder.canonicalize().ok()?;
+        let path = self.folder.join(format!("models--{}", id.folder()));
+        let repository = inside(&root, &path)?;
+        let holds = |commit: &String| files.iter().all(|file| in_snapshot(&repository, commit, file).is_some());
+        let commit = snapshots(&repository, revision).into_iter().find(holds)?;
+        Some(repository.join("snapshots").join(commit))
+    }
+
     /// The same file in another repository of the cache: only its hash can tell.
     fn elsewhere(&self, root: &Path, file: &RepositoryFile) -> Option<Cached> {
         file.sha256.as_ref()?;
@@ -222,7 +232,17 @@ mod tests {
         assert!(fixture.find(&file("other.gguf", 5, Some(&hash("a")))).expect("found").by_hash);
         let other = RepositoryId::parse("team/other").expect("an id");
         assert!(fixture.cache.find(&other, "main", &file("x.gguf", 5, Some(&hash("a")))).expect("found").by_hash);
-        assert_eq!(fixture.find(&file("config.json", 2, None)).expect("found").by_hash, false);
+        assert!(!fixture.find(&file("config.json", 2, None)).expect("found").by_hash);
+    }
+
+    #[test]
+    fn a_folder_is_found_only_whole() {
+        let fixture = fixture();
+        let id = RepositoryId::parse("team/model").expect("an id");
+        let config = file("config.json", 2, None);
+        let found = fixture.cache.find_all(&id, COMMIT, std::slice::from_ref(&config)).expect("found");
+        assert!(found.join("config.json").is_file());
+        assert_eq!(fixture.cache.find_all(&id, "main", &[config, file("model.safetensors", 5, None)]), None);
     }
 
     #[test]
