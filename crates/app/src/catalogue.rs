@@ -12,6 +12,7 @@ mod tests;
 use std::{collections::BTreeMap, sync::LazyLock};
 
 use huacaya_engine::config::Config;
+use huacaya_hub::{Dialect, RepositoryId};
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;
 
@@ -46,8 +47,6 @@ pub enum EntryKind {
 /// All that is offered.
 #[derive(Debug, Deserialize)]
 pub struct Catalogue {
-    /// The same people have another name on ModelScope.
-    modelscope_owners: BTreeMap<String, String>,
     /// Shapes by name, in the words of a `config.json`.
     shapes: BTreeMap<String, serde_json::Value>,
     licences: BTreeMap<String, Licence>,
@@ -151,9 +150,8 @@ impl Catalogue {
     }
 
     fn empty() -> Catalogue {
-        let (modelscope_owners, licences) = (BTreeMap::new(), BTreeMap::new());
         let (shapes, configs) = (BTreeMap::new(), BTreeMap::new());
-        Catalogue { modelscope_owners, shapes, licences, entries: Vec::new(), configs }
+        Catalogue { shapes, licences: BTreeMap::new(), entries: Vec::new(), configs }
     }
 
     fn read(text: &str) -> Result<Catalogue, String> {
@@ -181,9 +179,7 @@ impl Catalogue {
 
     /// The entry whose weights or files lie in this repository, under any hub's name of its owner.
     pub fn entry_of(&self, repository: &str) -> Option<&Listed> {
-        let same = |ours: &str| {
-            ours.eq_ignore_ascii_case(repository) || self.on_modelscope(ours).eq_ignore_ascii_case(repository)
-        };
+        let same = |ours: &str| is_same_repository(ours, repository);
         let holds = |entry: &&Listed| {
             same(&entry.repository)
                 || entry.files.iter().any(|file| same(&file.repository))
@@ -213,15 +209,6 @@ impl Catalogue {
         })
     }
 
-    /// The name of a repository on ModelScope.
-    pub fn on_modelscope(&self, repository: &str) -> String {
-        let there = repository.split_once('/').and_then(|(owner, name)| {
-            let owner = self.modelscope_owners.get(owner)?;
-            Some(format!("{owner}/{name}"))
-        });
-        there.unwrap_or_else(|| repository.to_string())
-    }
-
     /// What merging this LoRA takes; `None` for what is no LoRA.
     pub fn merge_plan(&self, id: &str) -> Option<MergePlan<'_>> {
         let adapter = self.entry(id).filter(|entry| entry.kind == EntryKind::Lora)?;
@@ -233,6 +220,12 @@ impl Catalogue {
     pub fn config(&self, entry: &Listed) -> Option<&Config> {
         self.configs.get(&entry.shape)
     }
+}
+
+/// Whether both name one repository, be it by the name that its owner has on another hub.
+fn is_same_repository(ours: &str, other: &str) -> bool {
+    let there = || Some(RepositoryId::parse(ours)?.on(Dialect::ModelScope).to_string());
+    ours.eq_ignore_ascii_case(other) || there().is_some_and(|there| there.eq_ignore_ascii_case(other))
 }
 
 /// Whether a copy holds the weights of the original, byte for byte.

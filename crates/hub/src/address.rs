@@ -102,7 +102,6 @@ fn bare(text: &str) -> Option<Place> {
 }
 
 /// `latest` is what Ollama writes where nothing was chosen. `Some(None)`: no tag.
-#[allow(clippy::option_option)] // a wrong tag and no tag are two things
 fn tag(text: Option<&str>) -> Option<Option<String>> {
     let plain = |tag: &str| {
         !tag.is_empty()

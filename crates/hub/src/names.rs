@@ -141,7 +141,7 @@ fn is_device(part: &str) -> bool {
         let mut letters = rest.chars();
         matches!(letters.next(), Some('0'..='9' | '¹' | '²' | '³')) && letters.next().is_none()
     };
-    DEVICES.contains(&&*stem) || NUMBERED_DEVICES.iter().any(|device| numbered(&device))
+    DEVICES.contains(&&*stem) || NUMBERED_DEVICES.iter().any(numbered)
 }
 
 /// What is shown of a refused name: never raw, never long.

@@ -5,7 +5,9 @@ use huacaya_store::{Model, ModelId, Source};
 use serde::Serialize;
 use ts_rs::TS;
 
-use super::{Catalogue, EntryKind, Licence, Listed, ListedFile, Mix, Recommendation, Words, recommend};
+use super::{
+    Catalogue, EntryKind, Licence, Listed, ListedFile, Mix, Recommendation, Words, is_same_repository, recommend,
+};
 use crate::{App, blocking, error::Result, loading, models::Verdict};
 
 /// The context that needs are told for: enough for a talk. A model made for less is told with its own.
@@ -100,7 +102,7 @@ pub(super) fn entry(catalogue: &Catalogue, listed: &Listed, free: u64, models: &
             sha256: file.sha256.clone(),
             memory_bytes: memory,
             verdict: loading::verdict(memory, free),
-            here: models.iter().find(|model| is_here(catalogue, file, model)).map(|model| model.id),
+            here: models.iter().find(|model| is_here(file, model)).map(|model| model.id),
         }
     };
     Entry {
@@ -122,15 +124,13 @@ pub(super) fn entry(catalogue: &Catalogue, listed: &Listed, free: u64, models: &
 }
 
 /// By its hash, else by where it was fetched from.
-fn is_here(catalogue: &Catalogue, file: &ListedFile, model: &Model) -> bool {
+fn is_here(file: &ListedFile, model: &Model) -> bool {
     if let (Some(known), Some(found)) = (&file.sha256, &model.sha256) {
         return known.eq_ignore_ascii_case(found);
     }
     match &model.source {
         Source::Hub { repository, file: path, .. } => {
-            let same = repository.eq_ignore_ascii_case(&file.repository)
-                || repository.eq_ignore_ascii_case(&catalogue.on_modelscope(&file.repository));
-            same && *path == file.path
+            is_same_repository(&file.repository, repository) && *path == file.path
         }
         _ => false,
     }

@@ -105,7 +105,6 @@ fn a_repository_is_known_by_each_of_its_names() {
     for name in ["hfl/chinese-alpaca-2-7b", "HFL/chinese-alpaca-2-7b-gguf", "ChineseAlpacaGroup/chinese-alpaca-2-7b"] {
         assert_eq!(catalogue.entry_of(name).unwrap().id, "chinese-alpaca-2-7b", "{name}");
     }
-    assert_eq!(catalogue.on_modelscope("Qwen/Qwen3-8B-GGUF"), "Qwen/Qwen3-8B-GGUF");
     assert!(catalogue.entry_of("somebody/something").is_none());
 }
 
