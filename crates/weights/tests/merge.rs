@@ -6,8 +6,8 @@ use std::fs;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use huacaya_progress::{Progress, unwatched};
-use huacaya_weights::{Checkpoint, Fault, Kind, Listed, MergeReport, is_adapter, merge, merged_size};
+use huacaya_progress::Progress;
+use huacaya_weights::{Checkpoint, MergeReport, merge, merged_size};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
