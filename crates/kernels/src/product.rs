@@ -91,7 +91,11 @@ mod tests {
                         sum = f32::mul_add(left[row * rank + k], right[k * columns + column], sum);
                     }
                     let at = row * columns + column;
-                    assert_eq!(out[at].to_bits(), (before[at] + sum * 0.3).to_bits(), "{rows} {rank} {columns} at {at}");
+                    assert_eq!(
+                        out[at].to_bits(),
+                        (before[at] + sum * 0.3).to_bits(),
+                        "{rows} {rank} {columns} at {at}"
+                    );
                 }
             }
         }

@@ -3,11 +3,12 @@
 //! Source: `ggml-quants.c` of llama.cpp (`quantize_row_*_ref`, and the weighted forms that use an importance matrix).
 //! ggml-base is built without fused multiply-add: plain products here, never `mul_add`, and every sum in the same order.
 //!
-//! `plain` holds what needs no search (F32, F16, BF16, and the block formats without weights), `search` the fits of a
+//! `lanes` puts groups side by side, `plain` holds what needs no search (F32, F16, BF16, and the block formats without weights), `search` the fits of a
 //! scale to a group of values, `k` and `iq4` the formats that use them.
 
 mod iq4;
 mod k;
+mod lanes;
 mod plain;
 mod search;
 
@@ -31,10 +32,29 @@ pub fn quantize_weighted(format: Format, values: &[f32], importance: &[f32], byt
     write(format, values, Some(importance), bytes)
 }
 
+/// Checks the lengths, then writes with the widest registers there are. The code is the same for all: its groups side by side
+/// fill whatever registers the compiler may use, and no operation is reordered or fused, so the bytes are the same too.
 fn write(format: Format, values: &[f32], importance: Option<&[f32]>, bytes: &mut [u8]) -> Result<(), Error> {
     if format.bytes_of(values.len() as u64) != Some(bytes.len() as u64) {
         return Err(Error::Length { format, bytes: bytes.len(), values: values.len() });
     }
+    #[cfg(target_arch = "x86_64")]
+    if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("f16c") {
+        // SAFETY: the processor has both, as was just asked.
+        #[allow(unsafe_code)]
+        return unsafe { write_avx2(format, values, importance, bytes) };
+    }
+    write_portable(format, values, importance, bytes)
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,f16c")]
+fn write_avx2(format: Format, values: &[f32], importance: Option<&[f32]>, bytes: &mut [u8]) -> Result<(), Error> {
+    write_portable(format, values, importance, bytes)
+}
+
+#[inline(always)]
+fn write_portable(format: Format, values: &[f32], importance: Option<&[f32]>, bytes: &mut [u8]) -> Result<(), Error> {
     match (format, importance) {
         (Format::F32, _) => plain::each(values, bytes, f32::to_le_bytes),
         (Format::F16, _) => plain::each(values, bytes, |value| f16::from_f32(value).to_le_bytes()),
@@ -53,7 +73,7 @@ fn write(format: Format, values: &[f32], importance: Option<&[f32]>, bytes: &mut
         (Format::Q4_K, _) => blocks(values, importance, bytes, k::q4_k),
         (Format::Q5_K, _) => blocks(values, importance, bytes, k::q5_k),
         (Format::Q6_K, _) => blocks(values, importance, bytes, k::q6_k),
-        (Format::IQ4_NL, _) => blocks(values, importance, bytes, iq4::iq4_nl),
+        (Format::IQ4_NL, _) => iq4::iq4_nl(values, importance, bytes),
         (Format::IQ4_XS, _) => blocks(values, importance, bytes, iq4::iq4_xs),
         (Format::MXFP4, _) => return Err(Error::NoQuantizer { format }),
     }
@@ -61,6 +81,7 @@ fn write(format: Format, values: &[f32], importance: Option<&[f32]>, bytes: &mut
 }
 
 /// Block by block: N values and their importance into M bytes. The lengths were checked.
+#[inline(always)]
 fn blocks<const N: usize, const M: usize>(
     values: &[f32],
     importance: Option<&[f32]>,
@@ -76,6 +97,7 @@ fn blocks<const N: usize, const M: usize>(
 }
 
 /// Stores a number as f16 and returns what was stored.
+#[inline(always)]
 fn put_half(block: &mut [u8], at: usize, value: f32) -> f32 {
     let half = f16::from_f32(value);
     block[at..at + 2].copy_from_slice(&half.to_le_bytes());
@@ -83,6 +105,7 @@ fn put_half(block: &mut [u8], at: usize, value: f32) -> f32 {
 }
 
 /// The weights that the search uses: each importance, raised where the value itself is large.
+#[inline(always)]
 fn weights_of(values: &[f32], importance: &[f32], mean_square: f32, weights: &mut [f32]) {
     for ((weight, value), importance) in weights.iter_mut().zip(values).zip(importance) {
         *weight = importance * (mean_square + value * value).sqrt();
@@ -90,6 +113,7 @@ fn weights_of(values: &[f32], importance: &[f32], mean_square: f32, weights: &mu
 }
 
 /// Sum in the order of the values, from zero, as the reference has it.
+#[inline(always)]
 fn sum_of_squares(values: &[f32]) -> f32 {
     values.iter().fold(0.0, |sum, value| sum + value * value)
 }

@@ -1,16 +1,19 @@
 //! The formats that need no search: plain numbers, and blocks of 32 with one scale (and one minimum). Their weighted forms
 //! fit the scale by a search over the whole row's mean square.
 
+use super::lanes::side_by_side;
 use super::search::{self, Grid};
 use super::{BLOCK, put_half, sum_of_squares, weights_of};
 
 /// Each value for itself.
+#[inline(always)]
 pub(super) fn each<const N: usize>(values: &[f32], bytes: &mut [u8], convert: impl Fn(f32) -> [u8; N]) {
     let (out, _) = bytes.as_chunks_mut::<N>();
     values.iter().zip(out).for_each(|(&value, out)| *out = convert(value));
 }
 
 /// To nearest, ties to even; a NaN stays a NaN, made quiet.
+#[inline(always)]
 pub(super) fn bf16_bits(value: f32) -> u16 {
     let bits = value.to_bits();
     if bits & 0x7fff_ffff > 0x7f80_0000 {
@@ -20,6 +23,7 @@ pub(super) fn bf16_bits(value: f32) -> u16 {
 }
 
 /// Scale = largest magnitude / 127, stored as f16; values rounded half away from zero with the scale before it was rounded.
+#[inline(always)]
 pub(super) fn q8_0(values: &[f32; BLOCK], block: &mut [u8; 34]) {
     // ggml's MAX: the left one only where it is greater, which tells for NaN.
     let largest = values.iter().fold(0.0f32, |largest, v| if largest > v.abs() { largest } else { v.abs() });
@@ -34,6 +38,7 @@ pub(super) fn q8_0(values: &[f32; BLOCK], block: &mut [u8; 34]) {
 }
 
 /// scale f16 | 16 bytes of codes; the value of the largest magnitude gets code 0, which stands for -8.
+#[inline(always)]
 pub(super) fn q4_0(values: &[f32; BLOCK], block: &mut [u8; 18]) {
     let scale = search::peak(values) / -8.0;
     put_half(block, 0, scale);
@@ -42,6 +47,7 @@ pub(super) fn q4_0(values: &[f32; BLOCK], block: &mut [u8; 18]) {
 }
 
 /// scale f16 | minimum f16 | 16 bytes of codes
+#[inline(always)]
 pub(super) fn q4_1(values: &[f32; BLOCK], block: &mut [u8; 20]) {
     let (least, scale) = range(values, 15.0);
     put_half(block, 0, scale);
@@ -51,6 +57,7 @@ pub(super) fn q4_1(values: &[f32; BLOCK], block: &mut [u8; 20]) {
 }
 
 /// scale f16 | 32 high bits | 16 bytes of low codes
+#[inline(always)]
 pub(super) fn q5_0(values: &[f32; BLOCK], block: &mut [u8; 22]) {
     let scale = search::peak(values) / -16.0;
     put_half(block, 0, scale);
@@ -59,6 +66,7 @@ pub(super) fn q5_0(values: &[f32; BLOCK], block: &mut [u8; 22]) {
 }
 
 /// scale f16 | minimum f16 | 32 high bits | 16 bytes of low codes
+#[inline(always)]
 pub(super) fn q5_1(values: &[f32; BLOCK], block: &mut [u8; 24]) {
     let (least, scale) = range(values, 31.0);
     put_half(block, 0, scale);
@@ -69,6 +77,7 @@ pub(super) fn q5_1(values: &[f32; BLOCK], block: &mut [u8; 24]) {
 }
 
 /// A row whose blocks' scales are fitted with weights; the mean square is that of the whole row.
+#[inline(always)]
 pub(super) fn weighted<const M: usize>(
     values: &[f32],
     importance: &[f32],
@@ -83,40 +92,44 @@ pub(super) fn weighted<const M: usize>(
     });
 }
 
+#[inline(always)]
 pub(super) fn q4_0_weighted(values: &[f32; BLOCK], weights: &[f32; BLOCK], block: &mut [u8; 18]) {
-    let mut codes = [0; BLOCK];
-    put_half(block, 0, search::signed(values, weights, 8, &mut codes));
-    nibbles(&mut block[2..], |i| codes[i]);
+    let (scale, codes) = search::signed::<1, BLOCK>(&side_by_side(values), &side_by_side(weights), 8.0);
+    put_half(block, 0, scale.0[0]);
+    nibbles(&mut block[2..], |i| codes[i].0[0] as u8);
 }
 
+#[inline(always)]
 pub(super) fn q4_1_weighted(values: &[f32; BLOCK], weights: &[f32; BLOCK], block: &mut [u8; 20]) {
-    let mut codes = [0; BLOCK];
-    let (scale, minimum) = search::offset(values, weights, 15, Grid::WEIGHTED, &mut codes);
-    put_half(block, 0, scale);
-    put_half(block, 2, -minimum);
-    nibbles(&mut block[4..], |i| codes[i]);
+    let fit = search::offset::<1, BLOCK>(&side_by_side(values), &side_by_side(weights), 15.0, Grid::WEIGHTED);
+    put_half(block, 0, fit.scales.0[0]);
+    put_half(block, 2, -fit.minimums.0[0]);
+    nibbles(&mut block[4..], |i| fit.codes[i].0[0] as u8);
 }
 
+#[inline(always)]
 pub(super) fn q5_0_weighted(values: &[f32; BLOCK], weights: &[f32; BLOCK], block: &mut [u8; 22]) {
-    let mut codes = [0; BLOCK];
-    put_half(block, 0, search::signed(values, weights, 16, &mut codes));
-    five_bits(&mut block[2..], |i| codes[i]);
+    let (scale, codes) = search::signed::<1, BLOCK>(&side_by_side(values), &side_by_side(weights), 16.0);
+    put_half(block, 0, scale.0[0]);
+    five_bits(&mut block[2..], |i| codes[i].0[0] as u8);
 }
 
+#[inline(always)]
 pub(super) fn q5_1_weighted(values: &[f32; BLOCK], weights: &[f32; BLOCK], block: &mut [u8; 24]) {
-    let mut codes = [0; BLOCK];
-    let (scale, minimum) = search::offset(values, weights, 31, Grid::WEIGHTED, &mut codes);
-    put_half(block, 0, scale);
-    put_half(block, 2, -minimum);
-    five_bits(&mut block[4..], |i| codes[i]);
+    let fit = search::offset::<1, BLOCK>(&side_by_side(values), &side_by_side(weights), 31.0, Grid::WEIGHTED);
+    put_half(block, 0, fit.scales.0[0]);
+    put_half(block, 2, -fit.minimums.0[0]);
+    five_bits(&mut block[4..], |i| fit.codes[i].0[0] as u8);
 }
 
 /// 0 for a scale of 0.
+#[inline(always)]
 fn inverse(scale: f32) -> f32 {
     if scale == 0.0 { 0.0 } else { 1.0 / scale }
 }
 
 /// The least value, and the step that takes `codes` steps from it to the greatest.
+#[inline(always)]
 fn range(values: &[f32], codes: f32) -> (f32, f32) {
     let least = values.iter().fold(f32::MAX, |least, &v| if v < least { v } else { least });
     let greatest = values.iter().fold(f32::MIN, |greatest, &v| if v > greatest { v } else { greatest });
@@ -124,6 +137,7 @@ fn range(values: &[f32], codes: f32) -> (f32, f32) {
 }
 
 /// C's conversion to a signed byte as x86 does it (toward zero; what does not fit an i32 becomes its least), then bounded.
+#[inline(always)]
 fn truncated(value: f32, most: u8) -> u8 {
     let fits = value > -2_147_483_904.0 && value < 2_147_483_648.0;
     let whole = if fits { value as i32 } else { i32::MIN };
@@ -131,6 +145,7 @@ fn truncated(value: f32, most: u8) -> u8 {
 }
 
 /// Byte `i` holds the codes of values `i` and `i + 16`.
+#[inline(always)]
 pub(super) fn nibbles(out: &mut [u8], code: impl Fn(usize) -> u8) {
     for (i, out) in out.iter_mut().enumerate() {
         *out = code(i) | code(i + BLOCK / 2) << 4;
@@ -138,6 +153,7 @@ pub(super) fn nibbles(out: &mut [u8], code: impl Fn(usize) -> u8) {
 }
 
 /// Four bytes of fifth bits, then the low four as [`nibbles`].
+#[inline(always)]
 fn five_bits(out: &mut [u8], code: impl Fn(usize) -> u8) {
     let high = (0..BLOCK).fold(0u32, |high, i| high | u32::from(code(i) >> 4 & 1) << i);
     out[..4].copy_from_slice(&high.to_le_bytes());

@@ -2,104 +2,123 @@
 //!
 //! Each tries a list of scales around the plain one and keeps the best. Source: `make_qx_quants`, `make_q3_quants`,
 //! `make_qkx2_quants`, `make_qkx3_quants`, `make_qp_quants` of ggml; the order of every operation is theirs.
+//!
+//! `L` groups are fitted side by side: value `i` of group `l` stands at `[i][l]`. No sum runs across groups, so the result
+//! does not depend on `L`, and the compiler can give each group a lane of a vector register.
+
+use super::lanes::Lanes;
 
 /// A group whose largest magnitude is below this counts as zero (`GROUP_MAX_EPS`).
 pub(super) const ZERO: f32 = 1e-15;
-/// Groups hold 16 or 32 values.
-const GROUP_MAX: usize = 32;
 /// How often single codes are moved at most.
 const ROUNDS: usize = 5;
 
 /// To the nearest whole number, ties to even, as adding 1.5 * 2^23 does it: right up to 2^22, and beyond it what ggml gets.
+#[inline(always)]
 pub(super) fn nearest(value: f32) -> i32 {
     ((value + 12_582_912.0).to_bits() & 0x007f_ffff) as i32 - 0x0040_0000
 }
 
 /// The value of the largest magnitude, with its sign; the first of equals.
+#[inline(always)]
 pub(super) fn peak(values: &[f32]) -> f32 {
-    values.iter().fold((0.0f32, 0.0f32), |(most, peak), &v| if v.abs() > most { (v.abs(), v) } else { (most, peak) }).1
+    // Magnitudes are in the order of their bits, and whole numbers have no order of operations to keep.
+    let most = values.iter().fold(0, |most, value| most.max(value.abs().to_bits()));
+    values.iter().copied().find(|value| value.abs().to_bits() == most && most != 0).unwrap_or(0.0)
 }
 
-/// value ~ scale * (code - limit), codes from 0 to 2 * limit - 1. Returns the scale.
-pub(super) fn signed(values: &[f32], weights: &[f32], limit: i32, codes: &mut [u8]) -> f32 {
-    let peak = peak(values);
-    if peak.abs() < ZERO {
-        codes.fill(0);
-        return 0.0;
-    }
-    let code = |inverse: f32, value: f32| nearest(inverse * value).clamp(-limit, limit - 1);
-    // The sums of weight * value * code and of weight * code * code: their quotient is the best scale for these codes.
-    let sums = |inverse: f32| {
-        let (mut products, mut squares) = (0.0, 0.0);
-        for (&value, &weight) in values.iter().zip(weights) {
-            let code = code(inverse, value) as f32;
-            products += weight * value * code;
-            squares += weight * code * code;
-        }
-        (products, squares)
-    };
-    let mut chosen = -(limit as f32) / peak;
-    let (products, squares) = sums(chosen);
-    let mut scale = if squares == 0.0 { 0.0 } else { products / squares };
-    let mut best = scale * products;
+/// [`peak`] of each group.
+#[inline(always)]
+pub(super) fn peaks<const L: usize>(values: &[Lanes<L>]) -> Lanes<L> {
+    values.iter().fold(Lanes::all(0.0), |peaks, value| value.abs().above(peaks.abs()).choose(*value, peaks))
+}
+
+/// value ~ scale * (code - limit), codes from 0 to 2 * limit - 1. Returns the scales and the codes.
+#[inline(always)]
+pub(super) fn signed<const L: usize, const N: usize>(
+    values: &[Lanes<L>; N],
+    weights: &[Lanes<L>; N],
+    limit: f32,
+) -> (Lanes<L>, [Lanes<L>; N]) {
+    let peaks = peaks(values);
+    let mut chosen = -limit / peaks;
+    let (products, squares) = signed_sums(values, weights, limit, chosen);
+    let mut scales = squares.equals(Lanes::all(0.0)).choose(Lanes::all(0.0), products / squares);
+    let mut best = scales * products;
     for step in (-9i32..=9).filter(|&step| step != 0) {
-        let inverse = -(limit as f32 + 0.1 * step as f32) / peak;
-        let (products, squares) = sums(inverse);
-        if squares > 0.0 && products * products > best * squares {
-            scale = products / squares;
-            best = scale * products;
-            chosen = inverse;
-        }
+        let inverse = -(limit + 0.1 * step as f32) / peaks;
+        let (products, squares) = signed_sums(values, weights, limit, inverse);
+        let better = squares.above(Lanes::all(0.0)).and((products * products).above(best * squares));
+        let scale = products / squares;
+        scales = better.choose(scale, scales);
+        best = better.choose(scale * products, best);
+        chosen = better.choose(inverse, chosen);
     }
-    for (out, &value) in codes.iter_mut().zip(values) {
-        *out = (code(chosen, value) + limit) as u8;
+    let zero = peaks.abs().below(Lanes::all(ZERO));
+    let code = |value: Lanes<L>| (chosen * value).round().clamp(-limit, limit - 1.0) + Lanes::all(limit);
+    let codes = values.map(|value| zero.choose(Lanes::all(0.0), code(value)));
+    (zero.choose(Lanes::all(0.0), scales), codes)
+}
+
+/// The sums of weight * value * code and of weight * code * code: their quotient is the best scale for these codes.
+#[inline(always)]
+fn signed_sums<const L: usize>(
+    values: &[Lanes<L>],
+    weights: &[Lanes<L>],
+    limit: f32,
+    inverse: Lanes<L>,
+) -> (Lanes<L>, Lanes<L>) {
+    let (mut products, mut squares) = (Lanes::all(0.0), Lanes::all(0.0));
+    for (&value, &weight) in values.iter().zip(weights) {
+        let code = (inverse * value).round().clamp(-limit, limit - 1.0);
+        products = products + weight * value * code;
+        squares = squares + weight * code * code;
     }
-    scale
+    (products, squares)
 }
 
 /// As [`signed`], weighted by the values' squares, moving one code at a time instead of trying scales.
-pub(super) fn signed_by_moves(values: &[f32], limit: i32, codes: &mut [u8]) -> f32 {
-    let peak = peak(values);
-    if peak.abs() < ZERO {
-        codes.fill(0);
-        return 0.0;
+#[inline(always)]
+pub(super) fn signed_by_moves<const L: usize, const N: usize>(
+    values: &[Lanes<L>; N],
+    limit: f32,
+) -> (Lanes<L>, [Lanes<L>; N]) {
+    let peaks = peaks(values);
+    let zero = peaks.abs().below(Lanes::all(ZERO));
+    let inverse = -limit / peaks;
+    let nothing = Lanes::all(0.0);
+    let mut codes = values.map(|value| (inverse * value).round().clamp(-limit, limit - 1.0));
+    let (mut products, mut squares) = (nothing, nothing);
+    for (&value, &code) in values.iter().zip(&codes) {
+        let weight = value * value;
+        products = products + weight * value * code;
+        squares = squares + weight * code * code;
     }
-    let inverse = -(limit as f32) / peak;
-    let mut own = [0i32; GROUP_MAX];
-    let (mut products, mut squares) = (0.0f32, 0.0f32);
-    for (own, &value) in own.iter_mut().zip(values) {
-        *own = nearest(inverse * value).clamp(-limit, limit - 1);
-        let (weight, code) = (value * value, *own as f32);
-        products += weight * value * code;
-        squares += weight * code * code;
-    }
+    // A group that a round leaves as it was is left so by every later one.
     for _ in 0..ROUNDS {
-        let mut moved = false;
-        for (own, &value) in own.iter_mut().zip(values) {
-            let (weight, code) = (value * value, *own as f32);
-            let mut others = products - weight * value * code;
-            if others <= 0.0 || others.is_nan() {
-                continue;
-            }
-            let mut their_squares = squares - weight * code * code;
-            let better = nearest(value * their_squares / others).clamp(-limit, limit - 1);
-            if better == *own {
-                continue;
-            }
-            others += weight * value * better as f32;
-            their_squares += weight * better as f32 * better as f32;
-            if their_squares > 0.0 && others * others * squares > products * products * their_squares {
-                (*own, products, squares, moved) = (better, others, their_squares, true);
-            }
+        let mut moved = zero.and(zero.not());
+        for (code, &value) in codes.iter_mut().zip(values) {
+            let weight = value * value;
+            let others = products - weight * value * *code;
+            let their_squares = squares - weight * *code * *code;
+            // Far out of range ggml's rounding wraps: as it does, so do we.
+            let better = (value * their_squares / others).nearest().clamp(-limit, limit - 1.0);
+            let new_products = others + weight * value * better;
+            let new_squares = their_squares + weight * better * better;
+            let gains = (new_products * new_products * squares).above(products * products * new_squares);
+            let take = others.above(nothing).and(new_squares.above(nothing)).and(better.equals(*code).not());
+            let take = take.and(gains).and(zero.not());
+            *code = take.choose(better, *code);
+            products = take.choose(new_products, products);
+            squares = take.choose(new_squares, squares);
+            moved = take.not().and(moved.not()).not();
         }
-        if !moved {
+        if !moved.any() {
             break;
         }
     }
-    for (out, own) in codes.iter_mut().zip(own) {
-        *out = (own + limit) as u8;
-    }
-    if squares > 0.0 { products / squares } else { 0.0 }
+    let scales = squares.above(nothing).and(zero.not()).choose(products / squares, nothing);
+    (scales, codes.map(|code| zero.choose(nothing, code + Lanes::all(limit))))
 }
 
 /// The scales that [`offset`] tries: `limit + start + step * i` codes over the range, for `i` from 0 to `steps`.
@@ -117,68 +136,92 @@ impl Grid {
     pub const WEIGHTED: Grid = Grid { start: -0.9, step: 0.05, steps: 36, magnitude: false };
 }
 
-/// value ~ scale * code - minimum, codes from 0 to `limit`; the minimum is not negative. Returns the scale and the minimum.
-pub(super) fn offset(values: &[f32], weights: &[f32], limit: i32, grid: Grid, codes: &mut [u8]) -> (f32, f32) {
+/// value ~ scale * code - minimum, codes from 0 to `limit`; no minimum is negative.
+pub(super) struct Offset<const L: usize, const N: usize> {
+    pub scales: Lanes<L>,
+    pub minimums: Lanes<L>,
+    pub codes: [Lanes<L>; N],
+}
+
+#[inline(always)]
+pub(super) fn offset<const L: usize, const N: usize>(
+    values: &[Lanes<L>; N],
+    weights: &[Lanes<L>; N],
+    limit: f32,
+    grid: Grid,
+) -> Offset<L, N> {
+    let nothing = Lanes::all(0.0);
     let (mut least, mut greatest) = (values[0], values[0]);
     let (mut weight_sum, mut value_sum) = (weights[0], weights[0] * values[0]);
     for (&value, &weight) in values.iter().zip(weights).skip(1) {
-        least = if value < least { value } else { least };
-        greatest = if value > greatest { value } else { greatest };
-        weight_sum += weight;
-        value_sum += weight * value;
+        least = value.min(least);
+        greatest = value.max(greatest);
+        weight_sum = weight_sum + weight;
+        value_sum = value_sum + weight * value;
     }
-    least = if least > 0.0 { 0.0 } else { least };
-    if greatest <= least {
-        codes.fill(0);
-        return (0.0, -least);
+    least = least.above(nothing).choose(nothing, least);
+    // A group of equal values has no range.
+    let (flat, flat_least) = (greatest.above(least).not(), least);
+    let code =
+        |inverse: Lanes<L>, least: Lanes<L>, value: Lanes<L>| (inverse * (value - least)).round().clamp(0.0, limit);
+    let inverse = limit / (greatest - least);
+    let mut scales = 1.0 / inverse;
+    let mut codes = [nothing; N];
+    let mut best = nothing;
+    for ((out, &value), &weight) in codes.iter_mut().zip(values).zip(weights) {
+        *out = code(inverse, least, value);
+        best = best + weight * error(scales, *out, least, value, grid.magnitude);
     }
-    let code = |inverse: f32, least: f32, value: f32| nearest(inverse * (value - least)).clamp(0, limit);
-    let error = |scale: f32, least: f32, codes: &[u8]| {
-        let mut error = 0.0;
-        for ((&value, &weight), &code) in values.iter().zip(weights).zip(codes) {
-            let difference = scale * f32::from(code) + least - value;
-            error += weight * if grid.magnitude { difference.abs() } else { difference * difference };
-        }
-        error
-    };
-    let inverse = limit as f32 / (greatest - least);
-    let mut scale = 1.0 / inverse;
-    for (out, &value) in codes.iter_mut().zip(values) {
-        *out = code(inverse, least, value) as u8;
-    }
-    let mut best = error(scale, least, codes);
-    let mut tried = [0; GROUP_MAX];
-    let tried = &mut tried[..values.len()];
+    let mut tried = [nothing; N];
     for step in 0..=grid.steps {
         // From the best minimum so far on.
-        let inverse = (grid.start + grid.step * step as f32 + limit as f32) / (greatest - least);
-        let (mut code_sum, mut square_sum, mut product_sum) = (0.0f32, 0.0f32, 0.0f32);
+        let inverse = (grid.start + grid.step * step as f32 + limit) / (greatest - least);
+        let (mut code_sum, mut square_sum, mut product_sum) = (nothing, nothing, nothing);
         for ((out, &value), &weight) in tried.iter_mut().zip(values).zip(weights) {
             let code = code(inverse, least, value);
-            *out = code as u8;
-            let code = code as f32;
-            code_sum += weight * code;
-            square_sum += weight * code * code;
-            product_sum += weight * code * value;
+            *out = code;
+            code_sum = code_sum + weight * code;
+            square_sum = square_sum + weight * code * code;
+            product_sum = product_sum + weight * code * value;
         }
         let determinant = weight_sum * square_sum - code_sum * code_sum;
-        if determinant <= 0.0 || determinant.is_nan() {
-            continue;
-        }
         // Least squares of both unknowns; of the scale alone where the minimum would have the wrong sign.
-        let mut this_scale = (weight_sum * product_sum - value_sum * code_sum) / determinant;
-        let mut this_least = (square_sum * value_sum - code_sum * product_sum) / determinant;
-        if this_least > 0.0 {
-            this_least = 0.0;
-            this_scale = product_sum / square_sum;
+        let own = (square_sum * value_sum - code_sum * product_sum) / determinant;
+        let alone = own.above(nothing);
+        let this_least = alone.choose(nothing, own);
+        let both = (weight_sum * product_sum - value_sum * code_sum) / determinant;
+        let this_scale = alone.choose(product_sum / square_sum, both);
+        let mut this = nothing;
+        for ((&code, &value), &weight) in tried.iter().zip(values).zip(weights) {
+            this = this + weight * error(this_scale, code, this_least, value, grid.magnitude);
         }
-        let this_error = error(this_scale, this_least, tried);
-        if this_error < best {
-            codes.copy_from_slice(tried);
-            (best, scale, least) = (this_error, this_scale, this_least);
+        let better = determinant.above(nothing).and(this.below(best));
+        if better.any() {
+            best = better.choose(this, best);
+            scales = better.choose(this_scale, scales);
+            least = better.choose(this_least, least);
+            for (code, &tried) in codes.iter_mut().zip(&tried) {
+                *code = better.choose(tried, *code);
+            }
         }
     }
-    (scale, -least)
+    Offset {
+        scales: flat.choose(nothing, scales),
+        minimums: -flat.choose(flat_least, least),
+        codes: codes.map(|code| flat.choose(nothing, code)),
+    }
+}
+
+#[inline(always)]
+fn error<const L: usize>(
+    scale: Lanes<L>,
+    code: Lanes<L>,
+    least: Lanes<L>,
+    value: Lanes<L>,
+    magnitude: bool,
+) -> Lanes<L> {
+    let difference = scale * code + least - value;
+    if magnitude { difference.abs() } else { difference * difference }
 }
 
 /// value ~ scale * code for values that are not negative, codes from 0 to `limit`. Returns the scale.
