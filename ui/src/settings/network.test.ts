@@ -98,7 +98,7 @@ it("lists the connections made, and marks those that offline refused", async () 
   const [, made, refused] = screen.getAllByRole("row");
   expect(made!.textContent).toMatch(/one\.example.*download.*206.*2\.0 MB/s);
   expect(refused!.textContent).toMatch(/two\.example.*search.*not made: offline/s);
-  expect(screen.getByText("1 connections, 2.0 MB received")).toBeTruthy();
+  expect(screen.getByText("One connection, 2.0 MB received")).toBeTruthy();
   await userEvent.click(screen.getByRole("button", { name: "Forget the list" }));
   expect(wire.named("forget_connections")).toHaveLength(1);
 });

@@ -129,7 +129,7 @@ export const chat = {
 
   // A link
   linkTitle: "Open this link in the browser?",
-  linkBody: "It was written by a model or came from a file. Look at the address before you go on.",
+  linkBody: "It opens outside Huacaya. Look at the address before you go on.",
   linkOpen: "Open the link",
   linkCopy: "Copy the address",
 

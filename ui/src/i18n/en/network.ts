@@ -89,5 +89,5 @@ export const network = {
   forget: "Forget the list",
   forgotten: "The list is empty",
   showMore: (count: string) => `Show ${count} more`,
-  sum: (count: string, bytes: string) => `${count} connections, ${bytes} received`,
+  sum: (count: number, shown: string, bytes: string) => (count === 1 ? `One connection, ${bytes} received` : `${shown} connections, ${bytes} received`),
 };

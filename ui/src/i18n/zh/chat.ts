@@ -118,7 +118,7 @@ export const chat: typeof en = {
   findClose: "关闭查找",
 
   linkTitle: "在浏览器中打开这个链接？",
-  linkBody: "链接由模型写出，或来自文件。打开之前请先看清地址。",
+  linkBody: "链接会在 Huacaya 之外打开。打开之前请先看清地址。",
   linkOpen: "打开链接",
   linkCopy: "复制地址",
 

@@ -91,5 +91,5 @@ export const network: typeof en = {
   forget: "清空记录",
   forgotten: "记录已清空",
   showMore: (count) => `再显示 ${count} 条`,
-  sum: (count, bytes) => `${count} 次连接，接收 ${bytes}`,
+  sum: (_, shown, bytes) => `${shown} 次连接，接收 ${bytes}`,
 };
