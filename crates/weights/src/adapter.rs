@@ -6,7 +6,7 @@
 mod config;
 mod fault;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use crate::checkpoint::Listed;
@@ -165,7 +165,8 @@ fn key<'a>(name: &'a str, config: &Config) -> Option<Key<'a>> {
         _ => module,
     };
     let last = module.rsplit('.').next().unwrap_or(module);
-    let saved = config.modules_to_save.iter().any(|saved| saved == module || last == saved.rsplit('.').next().unwrap_or(saved));
+    let saved =
+        config.modules_to_save.iter().any(|saved| saved == module || last == saved.rsplit('.').next().unwrap_or(saved));
     let sound = matches!(kind, "weight" | "bias") && (saved || VOCABULARY_MODULES.contains(&last));
     sound.then(|| Key::Whole(format!("{module}.{kind}")))
 }
@@ -190,7 +191,7 @@ type Sorted = (BTreeMap<String, Pair>, BTreeMap<String, usize>);
 
 /// Every tensor of the file as part of a pair or as a replacement: none is left over.
 fn sort(shard: &Shard, config: &Config) -> Result<Sorted, Unusable> {
-    let mut halves: HashMap<String, (Option<usize>, Option<usize>, bool)> = HashMap::new();
+    let mut halves: BTreeMap<String, (Option<usize>, Option<usize>, bool)> = BTreeMap::new();
     let mut replaced = BTreeMap::new();
     for (place, raw) in shard.tensors().enumerate() {
         let tensor = || raw.name.to_owned();

@@ -47,12 +47,7 @@ pub struct MergeReport {
 /// the merge ends in an error, and what a killed one left is removed by the next. The watch is told bytes.
 ///
 /// A tensor that an adapter brings whole (`modules_to_save`) is taken as it is, whatever the strength.
-pub fn merge(
-    base: &Path,
-    adapters: &[(PathBuf, f32)],
-    out: &Path,
-    watch: Watch<'_>,
-) -> Result<MergeReport, Error> {
+pub fn merge(base: &Path, adapters: &[(PathBuf, f32)], out: &Path, watch: Watch<'_>) -> Result<MergeReport, Error> {
     let plan = Plan::make(base, adapters)?;
     let mut writer = FolderWriter::create(out, plan.tensors())?;
     let total = writer.size();

@@ -7,7 +7,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-use huacaya_weights::{gguf, safetensors};
+use huacaya_weights::{gguf, pytorch, safetensors};
 
 /// Counts the bytes in use. Only one test runs in this program, so what it sees is that test's.
 struct Counting;
@@ -89,4 +89,29 @@ fn a_header_takes_at_most_sixteen_times_the_file_whatever_it_claims() {
         let taken = most(|| drop(safetensors::Header::parse(Path::new("m"), file)));
         assert!(taken <= 16 * file.len() + 4096, "{taken} bytes for a file of {}", file.len());
     }
+    pickles();
+}
+
+/// What stands in the tables takes some tens of bytes an instruction: of a byte each, in a tuple of a tuple, remembered, or
+/// as a new dictionary in a list.
+fn pickles() {
+    for part in [&b"\x85"[..], b"\x94", b"}a", b")a", b"h\0a", b"q\xff"] {
+        let pickle = [b"\x80\x02]q\0".as_slice(), &part.repeat((1 << 18) / part.len()), b"."].concat();
+        let file = zip(&pickle);
+        let taken = most(|| drop(pytorch::File::parse(&file)));
+        assert!(taken <= 128 * file.len() + 4096, "{taken} bytes for a file of {}", file.len());
+    }
+    let claims = zip(b"\x80\x02]r\xff\xff\xff\xffX\xff\xff\xff\xff.");
+    let taken = most(|| drop(pytorch::File::parse(&claims)));
+    assert!(taken <= 16 * claims.len() + 4096, "{taken} bytes for a file of {}", claims.len());
+}
+
+/// An archive with nothing but this pickle.
+fn zip(pickle: &[u8]) -> Vec<u8> {
+    let size = (pickle.len() as u32).to_le_bytes();
+    let head = [&[0; 12][..], &size, &size, &10u16.to_le_bytes(), &[0, 0]].concat();
+    let file = [b"PK\x03\x04\x14\0".as_slice(), &head[2..], b"a/data.pkl", pickle].concat();
+    let list = [b"PK\x01\x02\x14\0\x14\0".as_slice(), &head[2..], &[0; 14], b"a/data.pkl"].concat();
+    let (length, at) = ((list.len() as u32).to_le_bytes(), (file.len() as u32).to_le_bytes());
+    [&file, &list, b"PK\x05\x06\0\0\0\0\x01\0\x01\0".as_slice(), &length, &at, &[0, 0]].concat()
 }

@@ -55,7 +55,8 @@ fn merged_as_peft_does(case: &str, adapters: &[(&str, f32)]) -> (tempfile::TempD
 fn bf16_weights_are_those_of_peft_bit_for_bit() {
     let (_place, out, report) = merged_as_peft_does("plain", &[("adapter", 1.0)]);
     assert_eq!((report.changed, report.replaced, report.copied, report.vocabulary), (7, 0, 5, 40));
-    let files = ["model.safetensors", "config.json", "generation_config.json", "tokenizer.model", "tokenizer_config.json"];
+    let files =
+        ["model.safetensors", "config.json", "generation_config.json", "tokenizer.model", "tokenizer_config.json"];
     assert_eq!(report.files, files);
     let mut found: Vec<_> =
         fs::read_dir(&out).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();

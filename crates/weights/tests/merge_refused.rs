@@ -60,9 +60,9 @@ impl Case {
             .map(|(name, view)| (name.to_owned(), view.dtype(), view.shape().to_vec(), view.data().to_vec()))
             .collect();
         change(&mut tensors);
-        let views = tensors.iter().map(|(name, dtype, shape, data)| {
-            (name.clone(), TensorView::new(*dtype, shape.clone(), data).unwrap())
-        });
+        let views = tensors
+            .iter()
+            .map(|(name, dtype, shape, data)| (name.clone(), TensorView::new(*dtype, shape.clone(), data).unwrap()));
         fs::write(path, safetensors::serialize(views, None).unwrap()).unwrap();
     }
 
@@ -131,7 +131,11 @@ fn an_incomplete_adapter_is_refused() {
     case.tensors(|tensors| tensors.retain(|tensor| !tensor.0.ends_with("up_proj.lora_B.weight")));
     assert_says(case.refused(), Kind::Incomplete, &["up_proj\" has no lora_B"]);
     case.tensors(|tensors| tensors.retain(|tensor| !tensor.0.contains("up_proj")));
-    assert_says(case.refused(), Kind::Refused, &["changes \"up_proj\", but has nothing for \"model.layers.0.mlp.up_proj"]);
+    assert_says(
+        case.refused(),
+        Kind::Refused,
+        &["changes \"up_proj\", but has nothing for \"model.layers.0.mlp.up_proj"],
+    );
     case.configure(|config| config["modules_to_save"] = json!(["lm_head"]));
     case.configure(|config| config["target_modules"] = json!("all-linear"));
     assert_says(case.refused(), Kind::Refused, &["brings \"lm_head\", but does not have it"]);
@@ -161,7 +165,11 @@ fn an_adapter_that_adds_nothing_is_refused() {
 fn two_adapters_that_bring_the_same_embeddings_conflict() {
     let case = Case::new("vocabulary");
     let adapter = case.path("adapter");
-    assert_says(case.refused_with(&[(adapter.clone(), 1.0), (adapter, 0.5)]), Kind::Refused, &["lm_head.weight", "whole"]);
+    assert_says(
+        case.refused_with(&[(adapter.clone(), 1.0), (adapter, 0.5)]),
+        Kind::Refused,
+        &["lm_head.weight", "whole"],
+    );
 }
 
 #[test]
@@ -182,7 +190,9 @@ fn kinds_of_adapters_that_are_not_supported_are_named() {
         assert_says(case.refused(), Kind::Unsupported, &[words]);
     }
     let case = Case::new("plain");
-    case.tensors(|tensors| tensors[0].0 = "base_model.model.model.layers.0.self_attn.q_proj.lora_magnitude_vector".into());
+    case.tensors(|tensors| {
+        tensors[0].0 = "base_model.model.model.layers.0.self_attn.q_proj.lora_magnitude_vector".into()
+    });
     assert_says(case.refused(), Kind::Unsupported, &["lora_magnitude_vector"]);
 }
 
@@ -264,10 +274,9 @@ fn a_merge_stopped_at_any_point_leaves_nothing() {
     }
 }
 
-/// Not a test: the program that is killed.
+/// The program that the test below kills: this one again, told where to merge.
 #[test]
-#[ignore = "run by the test below, in a process of its own"]
-fn merge_slowly() {
+fn a_merge_in_a_process_of_its_own() {
     let Some(place) = std::env::var_os("MERGE_SLOWLY_IN").map(PathBuf::from) else { return };
     let mut watch = |_| {
         std::thread::sleep(Duration::from_millis(4));
@@ -284,7 +293,7 @@ fn a_merge_killed_at_any_point_leaves_no_model_and_can_be_run_again() {
     let case = Case::new("plain");
     for trial in 0..20 {
         let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "merge_slowly", "--ignored"])
+            .args(["--exact", "a_merge_in_a_process_of_its_own"])
             .env("MERGE_SLOWLY_IN", case.place.path())
             .stdout(Stdio::null())
             .spawn()

@@ -74,3 +74,37 @@ fn what_pytorch_saved_but_is_no_model_is_named() {
     assert_eq!(legacy.kind(), Kind::Unsupported);
     assert_eq!(fault("trainer.bin"), Fault::NoTensors);
 }
+
+#[test]
+fn an_index_cannot_reach_out_of_its_folder() {
+    let place = tempfile::tempdir().unwrap();
+    let folder = place.path().join("model");
+    fs::create_dir(&folder).unwrap();
+    fs::write(folder.join("config.json"), "{}").unwrap();
+    fs::copy(golden("kinds.bin"), place.path().join("outside.bin")).unwrap();
+    let absolute = place.path().join("outside.bin").to_string_lossy().into_owned();
+    let names =
+        ["../outside.bin", "..\\outside.bin", "C:outside.bin", "con.bin", "a/b.bin", "outside.bin:s", &absolute];
+    for name in names.into_iter().chain(["outside.safetensors", ".bin", ""]) {
+        let index = serde_json::json!({ "weight_map": { "transposed": name } });
+        fs::write(folder.join("pytorch_model.bin.index.json"), index.to_string()).unwrap();
+        let error = Checkpoint::open(&folder).unwrap_err();
+        let expected = safetensors::Fault::ShardName { name: name.into(), extension: ".bin" };
+        assert!(matches!(error.fault, AnyFault::Safetensors(found) if found == expected), "{name}");
+    }
+}
+
+#[test]
+fn metas_own_layout_and_several_files_are_told_from_a_model() {
+    let place = tempfile::tempdir().unwrap();
+    let folder = place.path();
+    fs::write(folder.join("config.json"), "{}").unwrap();
+    fs::copy(golden("kinds.bin"), folder.join("weights.pth")).unwrap();
+    assert_eq!(Checkpoint::open(folder).unwrap().tensor("rows").unwrap().shape(), [2, 8]);
+    fs::copy(golden("kinds.bin"), folder.join("optimizer.pt")).unwrap();
+    assert!(matches!(Checkpoint::open(folder).unwrap_err().fault, AnyFault::SeveralModels { count: 2 }));
+    fs::write(folder.join("params.json"), "{}").unwrap();
+    fs::rename(folder.join("weights.pth"), folder.join("consolidated.00.pth")).unwrap();
+    let error = Checkpoint::open(folder).unwrap_err();
+    assert!(error.to_string().contains("Meta's original layout"), "{error}");
+}

@@ -4,7 +4,7 @@
 
 use std::path::Path;
 
-use huacaya_weights::{gguf, safetensors};
+use huacaya_weights::{gguf, pytorch, safetensors};
 use proptest::prelude::*;
 
 fn golden() -> Vec<u8> {
@@ -27,6 +27,17 @@ fn read_safetensors(bytes: &[u8]) {
     let Ok(header) = safetensors::Header::parse(Path::new("m"), bytes) else { return };
     for tensor in &header.tensors {
         assert_eq!(bytes[tensor.range()].len() as u64, tensor.bytes);
+    }
+}
+
+fn pytorch_file() -> Vec<u8> {
+    std::fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/pytorch/kinds.bin")).unwrap()
+}
+
+fn read_pytorch(bytes: &[u8]) {
+    let Ok(tensors) = pytorch::File::parse(bytes) else { return };
+    for tensor in &tensors {
+        assert_eq!(tensor.read(bytes).len() as u64, tensor.bytes);
     }
 }
 
@@ -100,9 +111,22 @@ proptest! {
     }
 
     #[test]
+    fn a_changed_pytorch_file_is_read_or_refused(changes in changes(), keep in 0usize..1000) {
+        let mut file = changed(pytorch_file(), &changes);
+        file.truncate(file.len().saturating_sub(keep.saturating_sub(900)));
+        read_pytorch(&file);
+    }
+
+    #[test]
+    fn a_pickle_changed_anywhere_is_read_or_refused(at in 0usize..2400, byte in any::<u8>(), more in any::<u8>()) {
+        read_pytorch(&changed(pytorch_file(), &[(at, vec![byte]), (at + 1, vec![more])]));
+    }
+
+    #[test]
     fn random_bytes_are_read_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
         read_gguf(&bytes);
         read_safetensors(&bytes);
+        read_pytorch(&bytes);
         let _ = safetensors::Index::parse(Path::new("m"), &bytes);
     }
 }
@@ -111,4 +135,5 @@ proptest! {
 fn the_files_that_are_changed_here_are_sound() {
     gguf::Header::parse(Path::new("m"), &golden()).unwrap();
     safetensors::Header::parse(Path::new("m"), &safetensors_file()).unwrap();
+    pytorch::File::parse(&pytorch_file()).unwrap();
 }

@@ -73,7 +73,8 @@ impl Config {
         }
         refuse_unsupported(fields)?;
         let rank = rank_of(fields.get("r").unwrap_or(&Value::Null), "r")?;
-        let base_model_name = fields.get("base_model_name_or_path").and_then(Value::as_str).filter(|name| !name.is_empty());
+        let base_model_name =
+            fields.get("base_model_name_or_path").and_then(Value::as_str).filter(|name| !name.is_empty());
         let set = |name: &str| fields.get(name).is_some_and(|value| !is_off(value));
         Ok(Config {
             rank,
@@ -92,7 +93,8 @@ impl Config {
     /// Rank and scale of the module with this name.
     pub fn of(&self, module: &str) -> (usize, f64) {
         let rank = self.ranks.iter().find(|(pattern, _)| pattern.fits(module)).map_or(self.rank, |&(_, rank)| rank);
-        let alpha = self.alphas.iter().find(|(pattern, _)| pattern.fits(module)).map_or(self.alpha, |&(_, alpha)| alpha);
+        let alpha =
+            self.alphas.iter().find(|(pattern, _)| pattern.fits(module)).map_or(self.alpha, |&(_, alpha)| alpha);
         let scale = if self.rslora { alpha / (rank as f64).sqrt() } else { alpha / rank as f64 };
         (rank, scale)
     }

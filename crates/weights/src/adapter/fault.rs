@@ -25,7 +25,9 @@ pub enum Fault {
     Dimensions { tensor: String, shape: Vec<usize> },
     #[error("module {module:?} has no {missing}: the adapter is incomplete. Fetch it again")]
     HalfPair { module: String, missing: &'static str },
-    #[error("module {module:?} has the rank {found:?}, where its configuration says {rank}. The files do not fit together")]
+    #[error(
+        "module {module:?} has the rank {found:?}, where its configuration says {rank}. The files do not fit together"
+    )]
     Rank { module: String, rank: usize, found: [usize; 2] },
 }
 

@@ -13,9 +13,7 @@ pub enum Fault {
     Strength { strength: f32, limit: f32 },
     #[error("does not belong to this base model: {base} has no {tensor:?}")]
     ModuleMissing { tensor: String, base: String },
-    #[error(
-        "does not belong to this base model: for {tensor:?} it is made for {wanted:?}, where {base} has {found:?}"
-    )]
+    #[error("does not belong to this base model: for {tensor:?} it is made for {wanted:?}, where {base} has {found:?}")]
     Shape { tensor: String, wanted: Vec<usize>, found: Vec<usize>, base: String },
     #[error("says that it changes {module:?}, but has nothing for {tensor:?}: it is incomplete. Fetch it again")]
     PairMissing { module: String, tensor: String },

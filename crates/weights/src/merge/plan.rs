@@ -200,8 +200,13 @@ fn steps(base: &Folder, adapters: &[Adapter], strengths: &[f32]) -> Result<Vec<S
     let mut places = BTreeMap::new();
     for name in base.names().iter().filter(|name| !name.ends_with(IGNORED_END)) {
         let Some(raw) = base.raw(name) else { continue };
-        let step =
-            Step { name: name.clone(), dtype: raw.dtype, shape: raw.shape.to_vec(), origin: Origin::Base, sums: Vec::new() };
+        let step = Step {
+            name: name.clone(),
+            dtype: raw.dtype,
+            shape: raw.shape.to_vec(),
+            origin: Origin::Base,
+            sums: Vec::new(),
+        };
         places.insert(name.clone(), steps.len());
         steps.push(step);
     }

@@ -5,15 +5,15 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use super::archive::Archive;
-use super::tensor::{gather, list};
+use super::tensor::list;
 use super::{Fault, Tensor};
 use crate::Error;
 use crate::map::Map;
 
 /// Which shard of a model has which tensor.
 pub const INDEX_NAME: &str = "pytorch_model.bin.index.json";
-/// Some 130 bytes a tensor; 65,536 tensors are more than any shard has.
-const PICKLE_BYTES_MAX: usize = 16 << 20;
+/// Some 130 bytes a tensor, of which no shard has more than some thousand.
+const PICKLE_BYTES_MAX: usize = 8 << 20;
 /// Names of Meta's own first and last layers: their matrices are split and turned in other ways.
 const META_NAMES: [&str; 2] = ["tok_embeddings.weight", "layers.0.attention.wq.weight"];
 /// What PyTorch wrote before 1.6: pickles one after another, the first of a magic number. Others began as a tar archive.
@@ -92,10 +92,7 @@ impl File {
     /// # Panics
     /// If `tensor` is not one of this file.
     pub fn bytes(&self, tensor: &Tensor) -> Cow<'_, [u8]> {
-        match &tensor.strides {
-            None => Cow::Borrowed(&self.map[tensor.range()]),
-            Some(strides) => Cow::Owned(gather(tensor, strides, &self.map)),
-        }
+        tensor.read(&self.map)
     }
 
     /// Asks the system to start reading the tensor in.

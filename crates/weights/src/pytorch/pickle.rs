@@ -13,9 +13,9 @@ use crate::safetensors::Dtype;
 const STACK_MAX: usize = 1 << 16;
 /// A tensor in a dictionary opens three.
 const MARKS_MAX: usize = 64;
-/// Values in tuples and dictionaries, and remembered ones, in all: a tensor takes some 25, and 65,536 tensors are more than
-/// any shard has. A value takes some 40 bytes.
-const VALUES_MAX: usize = 1 << 21;
+/// Values in tuples and dictionaries, and remembered ones, in all: a tensor takes some 40, and 26,000 tensors are more than
+/// any shard has. A value takes up to 100 bytes.
+const VALUES_MAX: usize = 1 << 20;
 /// Characters of a name that an error repeats.
 const NAME_SHOWN: usize = 80;
 

@@ -1,7 +1,7 @@
 //! From a pickle's views on storages to tensors: names, types, shapes, and where their bytes are. Checked whole.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
-use std::ops::Range;
 
 use super::Fault;
 use super::archive::Archive;
@@ -27,7 +27,7 @@ pub struct Tensor {
     /// Where in the file its first value is.
     pub(super) start: usize,
     /// Values from one to the next in each dimension, where they do not lie row by row in the file.
-    pub(super) strides: Option<Vec<usize>>,
+    strides: Option<Vec<usize>>,
 }
 
 impl Tensor {
@@ -36,14 +36,21 @@ impl Tensor {
         self.strides.is_none()
     }
 
-    /// Bytes of one value. Types with parts of bytes cannot be in a PyTorch file.
-    pub(super) fn value_bytes(&self) -> usize {
-        (self.dtype.bits() / 8) as usize
+    /// Its bytes, little-endian, row-major, given those of the whole file: a part of them, or gathered where they lie in
+    /// steps.
+    ///
+    /// # Panics
+    /// If the tensor is not of a file with these bytes.
+    pub fn read<'a>(&self, file: &'a [u8]) -> Cow<'a, [u8]> {
+        match &self.strides {
+            None => Cow::Borrowed(&file[self.start..self.start + self.bytes as usize]),
+            Some(strides) => Cow::Owned(gather(self, strides, file)),
+        }
     }
 
-    /// Its bytes in the file, where they are mapped.
-    pub(super) fn range(&self) -> Range<usize> {
-        self.start..self.start + self.bytes as usize
+    /// Bytes of one value. Types with parts of bytes cannot be in a PyTorch file.
+    fn value_bytes(&self) -> usize {
+        (self.dtype.bits() / 8) as usize
     }
 }
 
@@ -136,7 +143,7 @@ fn row_by_row(sizes: &[usize], steps: &[usize]) -> bool {
 }
 
 /// Writes the tensor's values row by row, from `file`, the bytes of the whole file.
-pub(super) fn gather(tensor: &Tensor, strides: &[usize], file: &[u8]) -> Vec<u8> {
+fn gather(tensor: &Tensor, strides: &[usize], file: &[u8]) -> Vec<u8> {
     let width = tensor.value_bytes();
     let mut out = Vec::with_capacity(tensor.bytes as usize);
     let Some((&row, outer)) = tensor.shape.split_last() else { return out };
