@@ -3,6 +3,8 @@
 //! Each operation is a short loop without branches, which the compiler turns into one instruction where registers are wide
 //! enough. Nothing is fused or reordered: a lane's result is the same on every processor and for every number of lanes.
 
+#![allow(clippy::needless_range_loop)] // the plainest form is the one that becomes one instruction
+
 use std::ops::{Add, Div, Mul, Neg, Sub};
 
 /// One f32 for each of `L` groups.
