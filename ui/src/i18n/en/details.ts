@@ -103,6 +103,7 @@ export const details = {
   deleteBody: (bytes: string) => `Frees ${bytes} on the disk. You can undo this until Huacaya starts next; then the files are gone.`,
   removeTitle: (name: string) => `Remove “${name}” from the list?`,
   removeBody: "The file is not in Huacaya's models folder, so it stays where it is. Only its line in the list goes.",
+  removeBodyMissing: "Its file is not where it was, so there is nothing to delete. Only its line in the list goes.",
   deleteFiles: (count: number) => (count === 1 ? "This file will be deleted:" : `These ${count} files will be deleted:`),
   removeFiles: "This stays:",
   moreFiles: (count: number) => (count === 1 ? "and one more" : `and ${count} more`),
@@ -110,5 +111,6 @@ export const details = {
     count === 1 ? "One chat uses this model. Its messages stay, and it goes on with the model of new chats." : `${count} chats use this model. Their messages stay, and they go on with the model of new chats.`,
   inMemoryNow: "It is in memory now and will be unloaded first.",
   deleteConfirm: (bytes: string) => `Delete ${bytes}`,
+  removedMissing: (name: string) => `“${name}” is off the list`,
   deleted: (name: string, bytes: string) => `“${name}” is deleted. ${bytes} will be free at the next start; until then you can undo it.`,
 };

@@ -67,7 +67,7 @@ export const settings = {
   storageFolderHint: "Downloads and copies of models are kept here",
   moveStorage: "Move to another folder",
   moveTitle: "Move the models?",
-  moveBody: (bytes: string, name: string) => `${bytes} move into “${name}”. Until that is done, downloads wait and no model can be loaded from here. If it is interrupted, it goes on where it stopped.`,
+  moveBody: (bytes: string, name: string) => `${bytes} move into “${name}”. Every model can be used meanwhile; downloads have to be paused first. If it is interrupted, it goes on where it stopped.`,
   moveEmpty: (name: string) => `New models will be kept in “${name}”.`,
   moveConfirm: "Move",
   moveStop: "Stop moving",

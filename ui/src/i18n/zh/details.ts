@@ -105,11 +105,13 @@ export const details: typeof en = {
   deleteBody: (bytes) => `会腾出 ${bytes} 磁盘空间。下次启动 Huacaya 之前都可以撤销，之后文件就真的没有了。`,
   removeTitle: (name) => `把“${name}”移出列表？`,
   removeBody: "文件不在 Huacaya 的模型文件夹里，所以会留在原处，只是列表里不再显示它。",
+  removeBodyMissing: "文件已不在原来的位置，没有什么可删，只是列表里不再显示它。",
   deleteFiles: (count) => (count === 1 ? "会删除这个文件：" : `会删除这 ${count} 个文件：`),
   removeFiles: "会留下：",
   moreFiles: (count) => `还有 ${count} 个`,
   usedBy: (count) => `有 ${count} 个对话在用这个模型。消息都会保留，之后改用新对话的模型继续。`,
   inMemoryNow: "它正在内存里，会先卸载。",
   deleteConfirm: (bytes) => `删除 ${bytes}`,
+  removedMissing: (name) => `“${name}”已移出列表`,
   deleted: (name, bytes) => `已删除“${name}”。下次启动时腾出 ${bytes}，在那之前可以撤销。`,
 };

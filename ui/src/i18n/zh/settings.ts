@@ -69,7 +69,7 @@ export const settings: typeof en = {
   storageFolderHint: "下载和复制来的模型都放在这里",
   moveStorage: "移到别的文件夹",
   moveTitle: "移动全部模型？",
-  moveBody: (bytes, name) => `有 ${bytes} 要移到“${name}”。移完之前，下载会等待，这里的模型也不能载入。如果中断，之后会接着移。`,
+  moveBody: (bytes, name) => `有 ${bytes} 要移到“${name}”。移动时所有模型照常能用，下载要先暂停。如果中断，之后会接着移。`,
   moveEmpty: (name) => `以后的模型会放在“${name}”。`,
   moveConfirm: "移动",
   moveStop: "停止移动",
