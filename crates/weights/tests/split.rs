@@ -18,7 +18,9 @@ fn copy(names: &[&str]) -> (tempfile::TempDir, PathBuf) {
     let place = tempfile::tempdir().unwrap();
     let folder = place.path().join("张 庭 綱/　data");
     fs::create_dir_all(&folder).unwrap();
-    names.iter().for_each(|name| drop(fs::copy(golden(name), folder.join(name)).unwrap()));
+    for name in names {
+        fs::copy(golden(name), folder.join(name)).unwrap();
+    }
     (place, folder)
 }
 

@@ -77,7 +77,7 @@ impl<'a> Rows<'a> {
                     scope.spawn(move || compute(stored, from, out, to, products, first + i * part))
                 })
                 .collect();
-            running.into_iter().map(|thread| thread.join().unwrap_or(Err(STOPPED_SHORT))).collect::<Result<(), _>>()
+            running.into_iter().try_for_each(|thread| thread.join().unwrap_or(Err(STOPPED_SHORT)))
         });
         done.map_err(|error| failed(self.step, error))?;
         (self.stored, self.row) = (rest, self.row + rows);

@@ -34,8 +34,7 @@ impl TensorPlan {
 pub struct Writer {
     path: PathBuf,
     part: PartFile,
-    /// Names and sizes, in order.
-    plan: Vec<(String, u64)>,
+    plan: Sizes,
     /// The tensor that is being written, and how many of its bytes are.
     current: usize,
     written: u64,
@@ -105,8 +104,11 @@ pub(crate) fn size_of(plan: &[TensorPlan]) -> Result<u64, Fault> {
     Ok(header.len() as u64 + sizes.iter().map(|(_, size)| size).sum::<u64>())
 }
 
-/// Length and JSON, and every tensor's name and size.
-fn header(plan: &[TensorPlan]) -> Result<(Vec<u8>, Vec<(String, u64)>), Fault> {
+/// Tensors' names and bytes, in order.
+type Sizes = Vec<(String, u64)>;
+
+/// Length and JSON, and every tensor's size.
+fn header(plan: &[TensorPlan]) -> Result<(Vec<u8>, Sizes), Fault> {
     let mut entries = Map::new();
     entries.insert("__metadata__".to_owned(), json!({ "format": "pt" }));
     let (mut start, mut sizes) = (0u64, Vec::with_capacity(plan.len()));
