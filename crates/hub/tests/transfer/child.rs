@@ -8,7 +8,7 @@ use std::{
 use huacaya_hub::{FileSource, Hub, Wanted};
 use huacaya_progress::unwatched;
 
-use crate::setting::{direct, patience};
+use crate::setting::{direct, in_time, patience};
 
 /// The address, then the place, the size, the hash.
 const ASKED: [&str; 4] = ["CHILD_URL", "CHILD_PLACE", "CHILD_BYTES", "CHILD_SHA256"];
@@ -68,7 +68,7 @@ async fn fetches_what_its_parent_wants() {
         sha256: sha256.map(text),
     };
     let hub = Hub::with_patience(direct(), patience()).unwrap();
-    match hub.fetch(&wanted, &mut unwatched()).await {
+    match in_time(hub.fetch(&wanted, &mut unwatched())).await {
         Ok(fetched) => println!("CHILD SAYS {}", fetched.sha256),
         Err(error) => println!("CHILD SAYS {error:?}"),
     }

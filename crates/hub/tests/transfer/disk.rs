@@ -4,7 +4,6 @@ use std::{fs, process::Command};
 
 use huacaya_hub::{Error, Wanted};
 use huacaya_loopback::Fault;
-use huacaya_progress::unwatched;
 
 use crate::{
     child,
@@ -70,7 +69,7 @@ async fn a_place_under_a_file_is_no_place() {
     let setting = setting();
     fs::write(setting.folder().join("file"), "in the way").unwrap();
     let wanted = Wanted { place: setting.folder().join("file/model.gguf"), ..setting.wanted() };
-    let error = setting.hub.fetch(&wanted, &mut unwatched()).await.unwrap_err();
+    let error = setting.fetch_it(&wanted).await.unwrap_err();
     assert!(matches!(error, Error::Io { .. }), "{error}");
     assert_eq!(names(&setting.folder()), ["file"]);
     assert_eq!(setting.sent(), 0);
@@ -80,6 +79,6 @@ async fn a_place_under_a_file_is_no_place() {
 async fn a_folder_that_is_not_there_yet_is_made() {
     let setting = setting();
     let wanted = Wanted { place: setting.folder().join("team--model/deep/model.gguf"), ..setting.wanted() };
-    setting.hub.fetch(&wanted, &mut unwatched()).await.unwrap();
+    setting.fetch_it(&wanted).await.unwrap();
     assert!(wanted.place.exists());
 }

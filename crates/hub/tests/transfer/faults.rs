@@ -7,7 +7,7 @@ use huacaya_loopback::{Content, Fault, Loopback, RepositorySpec, Trouble};
 use huacaya_progress::unwatched;
 
 use crate::setting::{
-    BYTES, CONNECTIONS, Dice, FILE, PART, REPOSITORY, Setting, assert_is, names, of_size, on, setting, source,
+    BYTES, CONNECTIONS, Dice, FILE, PART, REPOSITORY, Setting, assert_is, in_time, names, of_size, on, setting, source,
 };
 
 /// A fault that the transfer must get over, with at most so many bytes sent in vain.
@@ -147,7 +147,7 @@ async fn wrong_bytes_of_one_host_are_mended_from_another() {
     setting.loopback.fault(FILE, Fault::WrongBytes { at: PART + 1000, bytes: 3 });
     let mut wanted = setting.wanted();
     wanted.sources.push(source(&other.loopback));
-    let fetched = setting.hub.fetch(&wanted, &mut unwatched()).await.unwrap();
+    let fetched = setting.fetch_it(&wanted).await.unwrap();
     setting.assert_whole(&fetched);
     assert!(fetched.mended >= 1);
     assert!(setting.sent() + other.sent() <= 2 * BYTES);
@@ -158,7 +158,7 @@ async fn a_wrong_hash_in_the_listing_is_a_clear_error() {
     let setting = setting();
     let mut wanted = setting.wanted();
     wanted.sha256 = Some("0".repeat(64));
-    let error = setting.hub.fetch(&wanted, &mut unwatched()).await.unwrap_err();
+    let error = setting.fetch_it(&wanted).await.unwrap_err();
     assert!(matches!(&error, Error::HashMismatch { found, .. } if *found == setting.content.sha256()), "{error}");
     assert!(!setting.place().exists());
     assert!(setting.sent() <= 2 * BYTES);
@@ -169,7 +169,7 @@ async fn a_file_of_another_size_than_listed_is_refused() {
     for bytes in [BYTES - 1, BYTES + 1] {
         let setting = setting();
         let wanted = Wanted { bytes: Some(bytes), ..setting.wanted() };
-        let error = setting.hub.fetch(&wanted, &mut unwatched()).await.unwrap_err();
+        let error = setting.fetch_it(&wanted).await.unwrap_err();
         assert!(matches!(error, Error::SizeMismatch { .. }), "{error}");
         assert!(!setting.place().exists());
     }
@@ -212,7 +212,7 @@ async fn a_file_that_changes_midway_is_the_old_one_or_the_new_one_and_never_both
             }
             std::ops::ControlFlow::Continue(())
         };
-        match setting.hub.fetch(&wanted, &mut watch).await {
+        match setting.fetch_watched(&wanted, &mut watch).await {
             Ok(fetched) => {
                 assert!(!known, "the old file is no longer there");
                 assert_eq!(fetched.sha256, new.sha256());
@@ -263,7 +263,7 @@ async fn a_busy_hub_is_waited_for_as_long_as_it_says() {
                 waits.lock().unwrap().push(seconds);
             }
         };
-        let fetched = setting.hub.fetch_with(&setting.wanted(), &told, &mut unwatched()).await.unwrap();
+        let fetched = in_time(setting.hub.fetch_with(&setting.wanted(), &told, &mut unwatched())).await.unwrap();
         setting.assert_whole_for(&fetched, PART);
         if name == "hub" {
             assert!(began.elapsed() >= Duration::from_secs(1), "{name}: {:?}", began.elapsed());
@@ -351,7 +351,7 @@ async fn a_source_that_is_down_gives_way_to_the_next() {
     drop(gone);
     let mut wanted = setting.wanted();
     wanted.sources.insert(0, dead);
-    let fetched = setting.hub.fetch(&wanted, &mut unwatched()).await.unwrap();
+    let fetched = setting.fetch_it(&wanted).await.unwrap();
     setting.assert_whole_for(&fetched, 0);
 }
 
@@ -366,7 +366,7 @@ async fn modelscope_serves_the_same_file_by_both_of_its_addresses() {
         let setting = setting();
         let mut wanted = setting.wanted();
         wanted.sources = vec![FileSource { url: address(&setting.loopback).parse().unwrap(), etag: None }];
-        let fetched = setting.hub.fetch(&wanted, &mut unwatched()).await.unwrap();
+        let fetched = setting.fetch_it(&wanted).await.unwrap();
         setting.assert_whole_for(&fetched, 0);
     }
 }
@@ -379,7 +379,7 @@ async fn files_of_every_size_come_whole() {
         setting.assert_whole_for(&fetched, 0);
         let unknown =
             Wanted { bytes: None, sha256: None, place: setting.folder().join("again.gguf"), ..setting.wanted() };
-        let again = setting.hub.fetch(&unknown, &mut unwatched()).await.unwrap();
+        let again = setting.fetch_it(&unknown).await.unwrap();
         assert_eq!(again.sha256, setting.content.sha256(), "{bytes} bytes, nothing known before");
     }
 }
@@ -398,6 +398,6 @@ async fn a_small_file_that_is_redirected_within_the_hub_comes_too() {
         bytes: Some(10),
         sha256: None,
     };
-    setting.hub.fetch(&wanted, &mut unwatched()).await.unwrap();
+    setting.fetch_it(&wanted).await.unwrap();
     assert_is(&wanted.place, &card);
 }

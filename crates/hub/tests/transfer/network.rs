@@ -8,7 +8,7 @@ use std::{
 
 use huacaya_hub::{Error, FileSource, Hub, Network, Proxy, Wanted};
 use huacaya_loopback::{Content, Face, Fault, RepositorySpec};
-use huacaya_progress::{Progress, unwatched};
+use huacaya_progress::Progress;
 
 use crate::setting::{BYTES, FILE, REPOSITORY, Setting, direct, names, of_size, patience, setting};
 
@@ -65,7 +65,7 @@ async fn a_token_goes_along_within_its_own_host() {
         bytes: Some(2),
         sha256: None,
     };
-    setting.hub.fetch(&wanted, &mut unwatched()).await.unwrap();
+    setting.fetch_it(&wanted).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -87,7 +87,7 @@ async fn a_file_that_is_not_there_is_not_tried_again() {
     let setting = gated();
     let mut wanted = setting.wanted();
     wanted.sources[0].url = setting.loopback.file_url(REPOSITORY, "absent.gguf").parse().unwrap();
-    let error = setting.hub.fetch(&wanted, &mut unwatched()).await.unwrap_err();
+    let error = setting.fetch_it(&wanted).await.unwrap_err();
     assert!(matches!(error, Error::NotFound { .. }), "{error}");
     assert!(setting.loopback.requests().len() <= 2);
 }
@@ -113,7 +113,7 @@ async fn going_offline_ends_a_running_transfer_and_coming_back_resumes_it() {
         }
         ControlFlow::Continue(())
     };
-    let error = setting.hub.fetch(&setting.wanted(), &mut watch).await.unwrap_err();
+    let error = setting.fetch_watched(&setting.wanted(), &mut watch).await.unwrap_err();
     assert!(matches!(error, Error::Offline { .. }), "{error}");
     let before = setting.loopback.requests().len();
     tokio::time::sleep(Duration::from_millis(300)).await;

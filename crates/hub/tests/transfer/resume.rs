@@ -2,7 +2,6 @@
 
 use huacaya_hub::{Error, Wanted, discard, partial};
 use huacaya_loopback::{Content, Fault};
-use huacaya_progress::unwatched;
 
 use crate::setting::{BYTES, FILE, REPOSITORY, assert_is, names, setting};
 
@@ -60,7 +59,7 @@ async fn a_file_that_changed_while_paused_is_begun_anew() {
         if known {
             (wanted.bytes, wanted.sha256) = (Some(new.len()), Some(new.sha256()));
         }
-        let fetched = setting.hub.fetch(&wanted, &mut unwatched()).await.unwrap();
+        let fetched = setting.fetch_it(&wanted).await.unwrap();
         assert_eq!(fetched.sha256, new.sha256());
         assert_is(&setting.place(), &new);
         assert_eq!(names(&setting.folder()), [FILE]);

@@ -8,7 +8,7 @@ use std::{
 
 use huacaya_hub::{Fetched, FileSource, Hub, Network, Patience, Proxy, Result, Wanted};
 use huacaya_loopback::{Content, Loopback, RepositorySpec};
-use huacaya_progress::unwatched;
+use huacaya_progress::{Watch, unwatched};
 use tempfile::TempDir;
 
 /// What the transfer fetches at a time.
@@ -17,6 +17,8 @@ pub const PART: u64 = 16 << 20;
 pub const BYTES: u64 = 3 * PART + 1_234_567;
 /// How many connections a file has at most.
 pub const CONNECTIONS: u64 = 4;
+/// No transfer here takes more than some seconds on an idle machine.
+const HANGS_AFTER: Duration = Duration::from_secs(90);
 pub const REPOSITORY: &str = "team/model";
 pub const FILE: &str = "model.gguf";
 
@@ -80,7 +82,15 @@ impl Setting {
     }
 
     pub async fn fetch(&self) -> Result<Fetched> {
-        self.hub.fetch(&self.wanted(), &mut unwatched()).await
+        self.fetch_it(&self.wanted()).await
+    }
+
+    pub async fn fetch_it(&self, wanted: &Wanted) -> Result<Fetched> {
+        in_time(self.hub.fetch(wanted, &mut unwatched())).await
+    }
+
+    pub async fn fetch_watched(&self, wanted: &Wanted, watch: Watch<'_>) -> Result<Fetched> {
+        in_time(self.hub.fetch(wanted, watch)).await
     }
 
     /// Fetches until so many bytes are there, then says stop.
@@ -89,7 +99,7 @@ impl Setting {
             true => ControlFlow::Break(()),
             false => ControlFlow::Continue(()),
         };
-        self.hub.fetch(wanted, &mut watch).await
+        self.fetch_watched(wanted, &mut watch).await
     }
 
     pub fn sent(&self) -> u64 {
@@ -111,6 +121,11 @@ impl Setting {
         let most = self.content.len() + spare;
         assert!(sent <= most, "{sent} bytes were sent, at most {most} were to be");
     }
+}
+
+/// A transfer that hangs fails its own test, not all of them.
+pub async fn in_time<T>(work: impl Future<Output = T>) -> T {
+    tokio::time::timeout(HANGS_AFTER, work).await.expect("the transfer ends in some way")
 }
 
 pub fn source(loopback: &Loopback) -> FileSource {

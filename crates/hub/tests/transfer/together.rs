@@ -6,7 +6,7 @@ use huacaya_progress::unwatched;
 
 use crate::{
     child::Child,
-    setting::{BYTES, FILE, direct, patience, setting},
+    setting::{BYTES, FILE, direct, in_time, patience, setting},
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -16,7 +16,7 @@ async fn two_starts_in_one_process_make_one_transfer() {
     let other = Hub::with_patience(direct(), patience()).unwrap();
     let wanted = setting.wanted();
     let mut nobody = unwatched();
-    let (one, two) = tokio::join!(setting.fetch(), other.fetch(&wanted, &mut nobody));
+    let (one, two) = tokio::join!(setting.fetch(), in_time(other.fetch(&wanted, &mut nobody)));
     let (one, two) = (one.unwrap(), two.unwrap());
     setting.assert_whole_for(&one, 0);
     assert_eq!((one.sha256, one.bytes), (two.sha256, two.bytes));
