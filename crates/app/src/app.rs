@@ -71,6 +71,12 @@ impl App {
         app.tidy_deleted().await?;
         app.look_after_models().await?;
         app.tidy_jobs(left).await?;
+        let line = app.clone();
+        app.inner.runtime.spawn(async move {
+            if let Err(error) = line.read_tokens().await {
+                tracing::error!(%error, "the tokens could not be read");
+            }
+        });
         app.preload().await?;
         let scanning = app.clone();
         app.inner.runtime.spawn(async move {
@@ -91,7 +97,7 @@ impl App {
         tracing::info!(version = crate::VERSION, "start");
         let opened = Store::open(places.home()).await?;
         let storage = storage::find(&opened.store, &places).await?;
-        let line = Line::open(&opened.store).await?;
+        let line = Line::open(&opened.store, places.home()).await?;
         let engine = Engine::start().map_err(|error| Error::internal(error.to_string()))?;
         let inner = Inner {
             places,

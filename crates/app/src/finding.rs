@@ -1,7 +1,7 @@
 //! Finding models on the hub: by name, by repository, by an address that was pasted.
 
 use huacaya_engine::config::Config;
-use huacaya_hub::{Address, Endpoint, FileName, Hit, Place, Repository, RepositoryId, Weights, host_of, quantization};
+use huacaya_hub::{Address, Endpoint, FileName, Hit, Place, Repository, Weights, host_of, quantization};
 use huacaya_store::{JobId, ModelId};
 use serde::Serialize;
 use ts_rs::TS;

@@ -2,12 +2,17 @@
 //! connections made.
 
 use std::{
+    collections::BTreeMap,
     env, mem,
-    sync::{Arc, Mutex, PoisonError, Weak},
+    path::Path,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
-use huacaya_hub::{Endpoint, Hub, Network, Proxy, Tokens};
+use huacaya_hub::{Endpoint, Hub, Network, Proxy, Tokens, host_of, token};
 use huacaya_store::{Connection, Store};
 use serde::{Deserialize, Serialize};
 use tokio::time::sleep;
@@ -17,6 +22,7 @@ use url::Url;
 use crate::{
     App,
     app::Inner,
+    blocking,
     error::{Code, Error, Result},
 };
 
@@ -26,14 +32,6 @@ pub(crate) const KEYS: [&str; 3] = ["offline", "proxy", "download_limit"];
 const ENDPOINTS: &str = "endpoints";
 /// Nobody compares more hubs.
 const ENDPOINTS_MAX: usize = 16;
-/// Names the endpoint that is asked first, where the person set none.
-const HF_ENDPOINT: &str = "HF_ENDPOINT";
-/// The program's own endpoints, in their order.
-const USUAL: [(&str, &str, Dialect); 3] = [
-    ("Hugging Face", "https://huggingface.co/", Dialect::HuggingFace),
-    ("hf-mirror", "https://hf-mirror.com/", Dialect::HuggingFace),
-    ("ModelScope", "https://www.modelscope.cn/", Dialect::ModelScope),
-];
 /// Where the system's proxy is named on most systems.
 const PROXY_VARIABLES: [&str; 6] =
     ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy", "HTTP_PROXY", "http_proxy"];
@@ -94,16 +92,20 @@ pub struct Reach {
     pub bytes_per_second: Option<u64>,
 }
 
-/// The way out, and the connections made that are yet to be written down.
+/// The way out, the tokens that go with it, and the connections made that are yet to be written down.
 pub(crate) struct Line {
     pub(crate) hub: Hub,
+    tokens: Mutex<Tokens>,
+    /// The keyring was asked: before, a download that needs a token would fail for nothing.
+    ready: AtomicBool,
     made: Arc<Mutex<Vec<Connection>>>,
 }
 
 impl Line {
-    /// As the settings say; without a request.
-    pub(crate) async fn open(store: &Store) -> Result<Line> {
-        let network = network(store).await?;
+    /// As the settings say; without a request, and without asking the keyring.
+    pub(crate) async fn open(store: &Store, home: &Path) -> Result<Line> {
+        let tokens = tokens(home, false);
+        let network = network(store, tokens.clone()).await?;
         // A setting that cannot be used (written by another version) must not keep the program from starting.
         let hub = Hub::new(network.clone()).or_else(|error| {
             tracing::error!(%error, "the proxy that is set cannot be used; the program is offline");
@@ -122,7 +124,17 @@ impl Line {
                 made: connection.made,
             });
         });
-        Ok(Line { hub, made })
+        let ready = AtomicBool::new(places(home).values().all(|place| *place == token::TokenPlace::File));
+        Ok(Line { hub, tokens: Mutex::new(tokens), ready, made })
+    }
+
+    /// Downloads can start: the tokens are known and the person has not gone offline.
+    pub(crate) fn is_open(&self) -> bool {
+        self.ready.load(Ordering::Acquire) && !self.hub.network().offline
+    }
+
+    fn tokens(&self) -> MutexGuard<'_, Tokens> {
+        self.tokens.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Writes down what was made since the last time.
@@ -149,7 +161,7 @@ pub(crate) async fn keep_written(inner: Weak<Inner>) {
 }
 
 /// What settings and environment say.
-async fn network(store: &Store) -> Result<Network> {
+async fn network(store: &Store, tokens: Tokens) -> Result<Network> {
     let offline = store.setting("offline").await?.and_then(|value| value.as_bool()).unwrap_or(false);
     let limit = store.setting("download_limit").await?.and_then(|value| value.as_u64());
     let proxy = store.setting("proxy").await?.and_then(|value| value.as_str().map(str::to_string));
@@ -159,35 +171,47 @@ async fn network(store: &Store) -> Result<Network> {
         Some(url) => Proxy::Url(url.to_string()),
     };
     let endpoints = endpoints(store).await?;
-    let tokens = Tokens::default();
     Ok(Network { offline, proxy, endpoints, limit_bytes_per_second: limit, tokens })
 }
 
-/// The person's endpoints, or the environment's before the program's own.
+/// The person's endpoints, else the environment's, else the program's own.
 async fn endpoints(store: &Store) -> Result<Vec<Endpoint>> {
     let set = store.setting(ENDPOINTS).await?.and_then(|value| serde_json::from_value::<Vec<NewEndpoint>>(value).ok());
-    if let Some(set) = set.filter(|set| !set.is_empty()) {
-        return set.iter().map(endpoint).collect();
+    match set.filter(|set| !set.is_empty()) {
+        Some(set) => set.iter().map(endpoint).collect(),
+        None => Ok(huacaya_hub::default_endpoints(|name| env::var(name).ok())),
     }
-    let usual = USUAL.map(|(name, url, dialect)| NewEndpoint { name: name.into(), url: url.into(), dialect });
-    let mut all = usual.iter().map(endpoint).collect::<Result<Vec<_>>>()?;
-    if let Some(url) = environment_endpoint() {
-        let known = all.iter().position(|endpoint| endpoint.url == url);
-        let name = url.host_str().unwrap_or(HF_ENDPOINT).to_string();
-        let first = known.map(|place| all.remove(place));
-        let dialect = huacaya_hub::Dialect::HuggingFace;
-        all.insert(0, first.unwrap_or(Endpoint { name, url, dialect }));
-    }
-    Ok(all)
 }
 
-fn environment_endpoint() -> Option<Url> {
-    let text = env::var(HF_ENDPOINT).ok().filter(|text| !text.trim().is_empty())?;
-    match base(&text) {
-        Ok(url) => Some(url),
-        Err(error) => {
-            tracing::warn!(%error, "{HF_ENDPOINT} cannot be used");
-            None
+/// The environment's tokens, and over them those that were kept; of the keyring only where it is to be asked. Blocks.
+fn tokens(home: &Path, keyring: bool) -> Tokens {
+    let mut tokens = token::of_environment(|name| env::var_os(name));
+    for (host, place) in places(home) {
+        if place == token::TokenPlace::Keyring && !keyring {
+            continue;
+        }
+        match token::read(&host, home) {
+            Ok(Some(kept)) => tokens.insert(host, kept),
+            Ok(None) => {}
+            Err(error) => tracing::warn!(%error, host, "a token could not be read"),
+        }
+    }
+    tokens
+}
+
+/// Where the kept tokens are, by host.
+fn places(home: &Path) -> BTreeMap<String, token::TokenPlace> {
+    token::places(home).unwrap_or_else(|error| {
+        tracing::warn!(%error, "the list of tokens could not be read");
+        BTreeMap::new()
+    })
+}
+
+impl From<token::TokenPlace> for TokenPlace {
+    fn from(place: token::TokenPlace) -> TokenPlace {
+        match place {
+            token::TokenPlace::Keyring => TokenPlace::Keyring,
+            token::TokenPlace::File => TokenPlace::File,
         }
     }
 }
@@ -267,11 +291,6 @@ fn shown_proxy(proxy: &Proxy) -> String {
 }
 
 impl App {
-    /// No request is made.
-    pub(crate) fn is_offline(&self) -> bool {
-        self.inner.line.hub.network().offline
-    }
-
     /// Whether a token goes with requests to this endpoint.
     pub(crate) fn has_token_for(&self, endpoint: &str) -> bool {
         Url::parse(endpoint).is_ok_and(|url| self.hub().network().tokens.of(&url).is_some())
@@ -283,19 +302,35 @@ impl App {
 
     /// A setting of the network changed: it holds from now on, for what is under way too.
     pub(crate) async fn renew_network(&self) -> Result<()> {
-        self.inner.line.hub.set(network(&self.inner.store).await?)?;
+        let tokens = self.inner.line.tokens().clone();
+        self.inner.line.hub.set(network(&self.inner.store, tokens).await?)?;
         self.fill_queue().await
+    }
+
+    /// Asks the keyring for the tokens that it keeps; downloads start then.
+    pub(crate) async fn read_tokens(&self) -> Result<()> {
+        let home = self.inner.places.home().to_path_buf();
+        let tokens = blocking(move || Ok(tokens(&home, true))).await?;
+        *self.inner.line.tokens() = tokens;
+        self.inner.line.ready.store(true, Ordering::Release);
+        self.renew_network().await
     }
 
     pub(crate) async fn network(&self) -> Result<NetworkState> {
         let network = self.inner.line.hub.network();
-        let from_environment = environment_endpoint();
+        let from_environment = huacaya_hub::environment_endpoint(|name| env::var(name).ok());
+        let home = self.inner.places.home().to_path_buf();
+        let kept = blocking(move || Ok(places(&home))).await?;
         let endpoints = network.endpoints.iter().map(|endpoint| EndpointRow {
             name: endpoint.name.clone(),
             url: endpoint.url.to_string(),
             dialect: endpoint.dialect.into(),
-            from_environment: from_environment.as_ref() == Some(&endpoint.url),
-            token: TokenPlace::None,
+            from_environment: from_environment.as_ref().is_some_and(|named| named.url == endpoint.url),
+            token: match kept.get(&host_of(&endpoint.url)) {
+                Some(place) => (*place).into(),
+                None if network.tokens.of(&endpoint.url).is_some() => TokenPlace::Environment,
+                None => TokenPlace::None,
+            },
         });
         let endpoints = endpoints.collect();
         Ok(NetworkState { endpoints, proxy: shown_proxy(&network.proxy), offline: network.offline })
@@ -327,9 +362,16 @@ impl App {
         Ok(Reach { latency_ms: reach.latency_ms, bytes_per_second: reach.bytes_per_second })
     }
 
-    pub(crate) async fn set_token(&self, url: String, _token: Option<String>) -> Result<TokenPlace> {
-        let _url = base(&url)?;
-        Err(Error::new(Code::TokenNotKept, "tokens cannot be kept yet").with("reason", "not yet"))
+    pub(crate) async fn set_token(&self, url: String, token: Option<String>) -> Result<TokenPlace> {
+        let host = host_of(&base(&url)?);
+        let home = self.inner.places.home().to_path_buf();
+        let keep = move || match token.as_deref().map(str::trim) {
+            Some(token) if !token.is_empty() => Ok(token::keep(&host, token, &home)?.into()),
+            _ => token::forget(&host, &home).map(|()| TokenPlace::None).map_err(Error::from),
+        };
+        let place = blocking(keep).await?;
+        self.read_tokens().await?;
+        Ok(place)
     }
 
     pub(crate) async fn connections(&self, limit: u32) -> Result<Vec<Connection>> {

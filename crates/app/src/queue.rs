@@ -17,7 +17,7 @@ impl App {
     /// Starts what waits, in the order of the queue, as long as there are free slots and a network.
     pub(crate) async fn fill_queue(&self) -> Result<()> {
         let _turn = self.inner.jobs.queue.lock().await;
-        if self.inner.closing() || self.is_offline() || self.inner.storage.is_moving() {
+        if self.inner.closing() || !self.inner.line.is_open() || self.inner.storage.is_moving() {
             return Ok(());
         }
         let slots = self.setting("downloads_at_once").await?.unwrap_or(DOWNLOADS_USUAL).min(DOWNLOADS_MAX) as usize;
