@@ -21,7 +21,7 @@ export function picksOf(job: Job): Pick[] {
 }
 
 export function isDownload(job: Job): boolean {
-  return ["download", "download_and_merge", "merge"].includes(String((job.task as { kind?: string }).kind));
+  return ["download", "download_and_merge"].includes(String((job.task as { kind?: string }).kind));
 }
 
 /** Running, waiting, resting or broken off: everything that is neither whole nor given up. */
@@ -130,6 +130,6 @@ export function stageWords(job: Job): string {
   if (job.state === "waiting") return job.stage === "offline" ? m.downloads.offline : m.downloads.queued;
   if (job.state !== "running" || !job.stage) return "";
   const [stage, seconds, ...reason] = job.stage.split(":");
-  if (stage === "waiting") return m.downloads.stageWaiting(seconds ?? "", reason.join(":").trim());
+  if (stage === "waiting") return m.downloads.stageWaiting(seconds === "0" ? "" : (seconds ?? ""), reason.join(":").trim());
   return m.downloads.stages[stage!] ?? "";
 }

@@ -25,7 +25,6 @@ export const finding = {
   // The catalogue
   fitting: "What fits this computer",
   rest: "Too large for this computer",
-  catalogueFailed: "The list of models could not be read.",
   recommended: "For this computer",
   memory: (needed: string) => `Needs ${needed} of memory`,
   memoryFree: (needed: string, free: string) => `Needs ${needed} of memory; ${free} are free`,
@@ -36,11 +35,7 @@ export const finding = {
   needsTokenHint: "Its makers let people in one by one: agree to their terms on the page, then put your token into the settings",
   files: "Files",
   filesOf: (name: string) => `Files of ${name}`,
-  quantization: "Quantization",
   quantizationHint: "How the weights were shortened to save memory: fewer bits are smaller, and a little less exact. “im”: made with an importance matrix, which loses less",
-  bytes: "Size",
-  memoryWord: "Memory",
-  fit: "Here",
   kindLabel: "Kind",
   kindWords: { base: "Base: continues text", chat: "Chat: answers", lora: "LoRA: an addition to a base" },
   parameters: "Parameters",
@@ -48,7 +43,6 @@ export const finding = {
   template: "Template",
   noTemplate: "none (raw text)",
   licence: "Licence",
-  licenceOpen: "Read the licence",
   original: "Original weights",
   repository: "Repository",
   onto: (base: string) => `+ ${base}`,
@@ -77,7 +71,6 @@ export const finding = {
   cachedWord: "in the cache",
 
   // The hub
-  hub: "On the hub",
   hubFor: (text: string) => `On the hub: “${text}”`,
   searching: "Asking the hub",
   hits: (n: number, endpoint: string) => (n === 1 ? `1 repository on ${endpoint}` : `${count(n)} repositories on ${endpoint}`),
@@ -90,7 +83,6 @@ export const finding = {
   gated: "Gated",
   gatedHint: "Its owners ask you to agree to their terms first",
   back: "Back",
-  toList: "Back to all models",
 
   // A repository
   reading: (address: string) => `Reading ${address}`,
