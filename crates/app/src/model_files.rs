@@ -132,14 +132,17 @@ pub(crate) fn files_of(path: &Path) -> Result<Vec<(PathBuf, u64)>> {
     Err(Error::new(Code::ModelMissing, detail).with("model", file_name(path)).with("path", missing))
 }
 
-/// The size and time by which a changed file is known.
+/// The size and time by which a changed model is known; of several files the sum and the latest.
 pub(crate) fn file_now(path: &Path) -> Result<ModelFile> {
-    let unreadable = |error: std::io::Error| Error::unreadable(path, &error);
-    let metadata = fs::metadata(path).map_err(unreadable)?;
-    let bytes = files_of(path)?.iter().map(|(_, bytes)| bytes).sum();
-    let modified = metadata.modified().map_err(unreadable)?;
-    let modified_ms = modified.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as Time);
-    Ok(ModelFile { path: path.to_path_buf(), bytes, modified_ms })
+    let mut now = ModelFile { path: path.to_path_buf(), bytes: 0, modified_ms: 0 };
+    for (file, bytes) in files_of(path)? {
+        let modified = fs::metadata(&file).and_then(|metadata| metadata.modified());
+        let modified = modified.map_err(|error| Error::unreadable(&file, &error))?;
+        let modified_ms = modified.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as Time);
+        now.bytes += bytes;
+        now.modified_ms = now.modified_ms.max(modified_ms);
+    }
+    Ok(now)
 }
 
 pub(crate) fn file_name(path: &Path) -> String {

@@ -143,8 +143,9 @@ impl Move<'_> {
         for (model, file) in rows {
             let Ok(inside) = file.path.strip_prefix(self.from) else { continue };
             let place = self.to.join(inside);
+            let before = file_now(&file.path);
             self.bring_model(&file.path, watch)?;
-            self.switch(model, &file, &place)?;
+            self.switch(model, &file, before.as_ref().ok(), &place)?;
         }
         // Cards, unfinished downloads, what waits for an undo.
         for file in files_below(self.from)? {
@@ -195,17 +196,15 @@ impl Move<'_> {
     }
 
     /// The row stands for the new place from now on. A file that was missing or changed before is so there too.
-    fn switch(&self, model: ModelId, file: &ModelFile, place: &Path) -> Result<()> {
+    fn switch(&self, model: ModelId, file: &ModelFile, before: Option<&ModelFile>, place: &Path) -> Result<()> {
         let mut moved = ModelFile { path: place.to_path_buf(), ..file.clone() };
-        let as_checked = |now: &ModelFile| (now.bytes, now.modified_ms) == (file.bytes, file.modified_ms);
-        let before = file_now(&file.path);
-        if let Ok(now) = file_now(place) {
-            // A copy is newer than what was copied; a rename leaves nothing to compare with.
-            if now.bytes == file.bytes && before.as_ref().map_or(true, as_checked) {
-                moved.modified_ms = now.modified_ms;
+        match file_now(place) {
+            // A copy is newer than what was copied, and no change of it.
+            Ok(now) if now.bytes == file.bytes && before == Some(file) => moved.modified_ms = now.modified_ms,
+            Err(_) if before.is_some() => {
+                return Err(unusable(self.to, format!("{} did not arrive", place.display())));
             }
-        } else if before.is_ok() {
-            return Err(unusable(self.to, format!("{} did not arrive", place.display())));
+            _ => {}
         }
         Ok(self.app.inner.runtime.block_on(self.app.inner.store.rebase_model(model, &moved))?)
     }

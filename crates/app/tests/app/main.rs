@@ -3,11 +3,19 @@
 #![allow(clippy::unwrap_used)] // a test's helper may panic
 
 mod bindings;
+mod catalogue;
 mod chats;
+mod deletion;
+mod downloads;
+mod elsewhere;
 mod home;
+mod library;
+mod finding;
 mod models;
 mod pages;
 mod recovery;
+mod remote;
+mod storage;
 mod talking;
 // Other tests make models of other sizes with it.
 #[allow(dead_code)]

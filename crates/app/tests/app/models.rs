@@ -27,7 +27,7 @@ async fn a_hostile_file_gives_a_clear_problem_and_no_row() {
     other[place..place + 5].copy_from_slice(b"mamba");
     for (name, bytes, code) in [
         ("空 empty.gguf", &[][..], "model_broken"),
-        ("cut.gguf", &sound[..sound.len() / 2], "model_broken"),
+        ("cut.gguf", &sound[..sound.len() / 2], "model_incomplete"),
         ("tensors 2^64.gguf", &huge, "model_broken"),
         ("page.gguf", b"<html>404 Not Found</html>", "model_broken"),
         ("other.gguf", &other, "model_unsupported"),

@@ -1,6 +1,6 @@
 //! A seeded random Llama with a small vocabulary of its own: a model that talks nonsense, and does not end by itself.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use huacaya_weights::{
     Format,
@@ -35,6 +35,29 @@ pub fn write_with_template(path: &Path, template: &str) {
 /// Writes a model of another size, for a test that wants one that takes its time.
 pub fn write_shape(path: &Path, shape: &Shape) {
     write_all(path, shape, None);
+}
+
+/// Writes the tiny model as the two files of a split one, whose first is `<stem>-00001-of-00002.gguf`.
+pub fn write_split(folder: &Path, stem: &str) -> [PathBuf; 2] {
+    let pieces = pieces();
+    let plan = plan(pieces.len(), &TINY);
+    let mut random = Random(0x9E37_79B9_7F4A_7C15);
+    let halves = plan.split_at(plan.len() / 2);
+    let paths = [1, 2].map(|number| folder.join(format!("{stem}-0000{number}-of-00002.gguf")));
+    for (number, (path, tensors)) in paths.iter().zip([halves.0, halves.1]).enumerate() {
+        let mut metadata = if number == 0 { metadata(&pieces, &TINY) } else { Metadata::new(path) };
+        metadata.set("split.no", Value::U16(number as u16));
+        metadata.set("split.count", Value::U16(2));
+        metadata.set("split.tensors.count", Value::I32(plan.len() as i32));
+        let mut writer = Writer::create(path, &metadata, tensors).unwrap();
+        for tensor in tensors {
+            let count: u64 = tensor.dimensions.iter().product();
+            let values: Vec<f32> = (0..count).map(|_| random.next() * 0.4).collect();
+            writer.values(&tensor.name, &values).unwrap();
+        }
+        writer.finish().unwrap();
+    }
+    paths
 }
 
 fn write_all(path: &Path, shape: &Shape, template: Option<&str>) {

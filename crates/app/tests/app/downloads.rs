@@ -1,0 +1,264 @@
+//! Downloads: the queue, what is fetched and what is not, and what is listed at the end.
+
+use std::{fs, time::Duration};
+
+use huacaya_app::rows::{HashState, JobId, JobState, Source};
+use huacaya_loopback::{Fault, FileSpec, Loopback, RepositorySpec};
+use serde_json::{Value, json};
+
+use crate::{
+    home::{Home, Mirror, call},
+    remote::{download, failure, files_in, hub, job_is, large, model, small, start},
+    tiny,
+};
+
+/// Slow enough to be caught in the middle.
+const SLOW: Fault = Fault::Slow { bytes_per_second: 1_500_000 };
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_download_becomes_a_verified_model_that_answers() {
+    let home = Home::new();
+    let bytes = small(&home);
+    let hub = hub("队/tiny".replace("队", "team").as_str(), "sub/tiny.gguf", bytes.clone());
+    let app = start(&home, &hub).await;
+    let job = download(&app, "team/tiny", "sub/tiny.gguf").await;
+    let model = model(&app, job).await;
+    let place = home.path().join("models").join("team--tiny").join("sub").join("tiny.gguf");
+    assert_eq!((fs::read(&place).unwrap() == bytes, model.path.as_str()), (true, place.to_str().unwrap()));
+    assert_eq!((model.hash, model.in_storage), (HashState::Verified, true));
+    let from_hub = matches!(&model.source, Source::Hub { repository, file, .. } if repository == "team/tiny" && file == "sub/tiny.gguf");
+    assert!(from_hub, "{:?}", model.source);
+    let load: JobId = call(&app, "load_model", json!({"model": model.id, "context": 512, "anyway": true})).await;
+    assert_eq!(job_is(&app, load, |job| job.state.is_over()).await.state, JobState::Done);
+    assert_eq!(files_in(&home.path().join("models")), ["tiny.gguf"]);
+    app.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_download_is_paused_goes_on_and_survives_a_restart_paused_or_running() {
+    let home = Home::new();
+    let bytes = large(&home);
+    let hub = hub("team/large", "large.gguf", bytes.clone());
+    hub.fault("large.gguf", SLOW);
+    let app = start(&home, &hub).await;
+    let job = download(&app, "team/large", "large.gguf").await;
+    job_is(&app, job, |job| job.state == JobState::Running && job.done > 1_000_000).await;
+    call::<()>(&app, "pause_job", json!({"job": job})).await;
+    let paused = job_is(&app, job, |job| job.state == JobState::Paused).await;
+    assert!(paused.done > 0 && paused.done < bytes.len() as u64);
+    app.shut_down().await;
+    drop(app);
+
+    let app = home.start().await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert_eq!(job_is(&app, job, |_| true).await.state, JobState::Paused, "it goes on when the person says so");
+    call::<()>(&app, "resume_job", json!({"job": job})).await;
+    job_is(&app, job, |job| job.state == JobState::Running && job.done > paused.done).await;
+    app.shut_down().await;
+    drop(app);
+
+    hub.mend();
+    let app = home.start().await;
+    let model = model(&app, job).await;
+    assert!(fs::read(&model.path).unwrap() == bytes);
+    // What was there twice was not fetched again: at most a part that was under way, each time.
+    assert!(hub.bytes_sent("large.gguf") < 2 * bytes.len() as u64, "{}", hub.bytes_sent("large.gguf"));
+    app.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cancelled_download_leaves_nothing_and_stays_cancelled() {
+    let home = Home::new();
+    let hub = hub("team/large", "large.gguf", large(&home));
+    hub.fault("large.gguf", SLOW);
+    let app = start(&home, &hub).await;
+    let job = download(&app, "team/large", "large.gguf").await;
+    job_is(&app, job, |job| job.done > 0).await;
+    call::<()>(&app, "stop_job", json!({"job": job})).await;
+    job_is(&app, job, |job| job.state == JobState::Stopped).await;
+    while app.busy() {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert!(files_in(&home.path().join("models")).is_empty(), "{:?}", files_in(&home.path().join("models")));
+    app.shut_down().await;
+    drop(app);
+    hub.forget_requests();
+    let app = home.start().await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert!(!Mirror::new(&app).await.jobs.contains_key(&job.0));
+    assert!(hub.requests().is_empty());
+    app.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_starts_of_the_same_download_are_one() {
+    let home = Home::new();
+    let bytes = large(&home);
+    let hub = hub("team/large", "large.gguf", bytes.clone());
+    hub.fault("large.gguf", SLOW);
+    let app = start(&home, &hub).await;
+    let (one, other) =
+        tokio::join!(download(&app, "team/large", "large.gguf"), download(&app, "team/large", "large.gguf"));
+    assert_eq!(one, other);
+    job_is(&app, one, |job| job.done > 0).await;
+    let page: Value = call(&app, "read_repository", json!({"address": "team/large"})).await;
+    assert_eq!(page["choices"][0]["job"], json!(one));
+    hub.mend();
+    let model = model(&app, one).await;
+    assert_eq!(hub.bytes_sent("large.gguf"), bytes.len() as u64 + header_bytes(&hub));
+    let page: Value = call(&app, "read_repository", json!({"address": "team/large"})).await;
+    assert_eq!((page["choices"][0]["here"].clone(), page["choices"][0]["job"].clone()), (json!(model.id), Value::Null));
+    app.shut_down().await;
+}
+
+/// What the page read of the file's beginning, to know its shape.
+fn header_bytes(hub: &Loopback) -> u64 {
+    hub.transfers("large.gguf").iter().filter(|one| one.range.as_deref() == Some("bytes=0-2097151")).map(|one| one.bytes).sum()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_same_file_of_two_repositories_is_stored_once() {
+    let home = Home::new();
+    let bytes = small(&home);
+    let hub = hub("team/tiny", "tiny.gguf", bytes.clone());
+    hub.add(RepositorySpec::new("mirror/other").file("another name.gguf", bytes));
+    let app = start(&home, &hub).await;
+    let first = download(&app, "team/tiny", "tiny.gguf").await;
+    let first = model(&app, first).await;
+    let second = download(&app, "mirror/other", "another name.gguf").await;
+    let second = model(&app, second).await;
+    assert_eq!(first.id, second.id);
+    assert_eq!(hub.bytes_sent("another name.gguf"), 0);
+    assert_eq!(files_in(&home.path().join("models")), ["tiny.gguf"]);
+    app.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_cannot_be_had_says_why_and_can_be_tried_again() {
+    let home = Home::new();
+    let hub = Loopback::start();
+    hub.add(RepositorySpec::new("team/gated").file("tiny.gguf", small(&home)).gated());
+    let mut wrong = FileSpec::new("wrong.gguf", small(&home));
+    wrong.claimed_sha256 = Some("ab".repeat(32));
+    let mut repository = RepositorySpec::new("team/wrong");
+    repository.files.push(wrong);
+    hub.add(repository);
+    let app = start(&home, &hub).await;
+    let gated = download(&app, "team/gated", "tiny.gguf").await;
+    let (code, values) = failure(&app, gated).await;
+    assert_eq!((code.as_str(), values["repository"].as_str()), ("gated", Some("team/gated")), "{values}");
+    assert!(values["url"].as_str().unwrap().ends_with("/team/gated"));
+    let wrong = download(&app, "team/wrong", "wrong.gguf").await;
+    assert_eq!(failure(&app, wrong).await.0, "hash_wrong");
+    assert!(Mirror::new(&app).await.models.values().all(|model| model.bundled));
+    // The hub is put right.
+    hub.add(RepositorySpec::new("team/gated").file("tiny.gguf", small(&home)));
+    let again: JobId = call(&app, "retry_job", json!({"job": gated})).await;
+    assert_eq!(again, gated, "it keeps its place in the queue");
+    model(&app, again).await;
+    app.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_broken_model_with_the_right_hash_is_never_listed() {
+    let home = Home::new();
+    let mut broken = small(&home);
+    broken.truncate(broken.len() / 2);
+    let hub = hub("team/broken", "broken.gguf", broken);
+    hub.add(RepositorySpec::new("team/page").file("page.gguf", b"<html>404</html>".to_vec()));
+    let app = start(&home, &hub).await;
+    for (repository, file, codes) in
+        [("team/broken", "broken.gguf", ["model_incomplete", "model_broken"]), ("team/page", "page.gguf", ["model_broken"; 2])]
+    {
+        let job = download(&app, repository, file).await;
+        let (code, _) = failure(&app, job).await;
+        assert!(codes.contains(&code.as_str()), "{file}: {code}");
+    }
+    let scan: Value = call(&app, "scan_models", json!({})).await;
+    assert_eq!((scan["added"].as_u64(), scan["problems"].as_array().map(Vec::len)), (Some(0), Some(0)), "{scan}");
+    assert!(Mirror::new(&app).await.models.values().all(|model| model.bundled));
+    assert!(files_in(&home.path().join("models")).is_empty(), "what is of no use does not stay on the disk");
+    app.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_model_in_several_files_is_listed_once_and_whole() {
+    let home = Home::new();
+    let parts = tiny::write_split(&home.outside(), "split");
+    let hub = Loopback::start();
+    let mut repository = RepositorySpec::new("team/split");
+    for part in &parts {
+        repository = repository.file(part.file_name().unwrap().to_str().unwrap(), fs::read(part).unwrap());
+    }
+    hub.add(repository);
+    hub.fault("split-00002-of-00002.gguf", Fault::Slow { bytes_per_second: 40_000 });
+    let app = start(&home, &hub).await;
+    let job = download(&app, "team/split", "split-00001-of-00002.gguf").await;
+    // The first of the files is whole, the second is not: nothing of it is a model yet.
+    let first = fs::metadata(&parts[0]).unwrap().len();
+    job_is(&app, job, |job| job.done > first).await;
+    let scan: Value = call(&app, "scan_models", json!({})).await;
+    assert_eq!((scan["added"].as_u64(), scan["problems"].as_array().map(Vec::len)), (Some(0), Some(0)), "{scan}");
+    hub.mend();
+    let row = model(&app, job).await;
+    let total: u64 = parts.iter().map(|part| fs::metadata(part).unwrap().len()).sum();
+    assert_eq!((row.file_bytes, row.hash), (total, HashState::Verified));
+    assert_eq!(Mirror::new(&app).await.models.values().filter(|model| !model.bundled).count(), 1);
+    app.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn downloads_start_in_the_order_of_the_queue_as_slots_become_free() {
+    let home = Home::new();
+    let hub = hub("team/large", "large.gguf", large(&home));
+    hub.fault("large.gguf", SLOW);
+    for name in ["a", "b", "c"] {
+        let path = home.outside().join(name);
+        tiny::write_with_template(&path, name);
+        hub.add(RepositorySpec::new(&format!("team/{name}")).file(&format!("{name}.gguf"), fs::read(path).unwrap()));
+    }
+    let app = start(&home, &hub).await;
+    call::<()>(&app, "set_setting", json!({"key": "downloads_at_once", "value": 1})).await;
+    let first = download(&app, "team/large", "large.gguf").await;
+    let mut waiting = Vec::new();
+    for name in ["a", "b", "c"] {
+        waiting.push(download(&app, &format!("team/{name}"), &format!("{name}.gguf")).await);
+    }
+    job_is(&app, first, |job| job.done > 0).await;
+    for job in &waiting {
+        assert_eq!(job_is(&app, *job, |_| true).await.state, JobState::Waiting);
+    }
+    call::<()>(&app, "move_job", json!({"job": waiting[2], "before": waiting[0]})).await;
+    call::<()>(&app, "pause_job", json!({"job": waiting[0]})).await;
+    hub.mend();
+    model(&app, first).await;
+    for job in [waiting[2], waiting[1]] {
+        model(&app, job).await;
+    }
+    assert_eq!(job_is(&app, waiting[0], |_| true).await.state, JobState::Paused);
+    let fetched: Vec<String> = ["c.gguf", "b.gguf", "a.gguf"].iter().map(|name| hub.bytes_sent(name).min(1).to_string()).collect();
+    assert_eq!(fetched, ["1", "1", "0"]);
+    let at = |name: &str| hub.transfers(name)[0].at;
+    assert!(at("c.gguf") < at("b.gguf"), "the one that was moved up came first");
+    app.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn going_offline_lets_a_download_wait_and_it_goes_on_by_itself() {
+    let home = Home::new();
+    let hub = hub("team/large", "large.gguf", large(&home));
+    hub.fault("large.gguf", SLOW);
+    let app = start(&home, &hub).await;
+    let job = download(&app, "team/large", "large.gguf").await;
+    job_is(&app, job, |job| job.done > 0).await;
+    call::<()>(&app, "set_setting", json!({"key": "offline", "value": true})).await;
+    let row = job_is(&app, job, |job| job.state == JobState::Waiting).await;
+    assert_eq!(row.stage.as_deref(), Some("offline"));
+    hub.forget_requests();
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert!(hub.requests().is_empty());
+    hub.mend();
+    call::<()>(&app, "set_setting", json!({"key": "offline", "value": false})).await;
+    model(&app, job).await;
+    app.shut_down().await;
+}
