@@ -52,7 +52,9 @@ impl Delivery {
             answer.body = Body::Bytes(Vec::new());
             return answer;
         }
-        let stale = request.header("if-range").is_some_and(|wanted| wanted != quoted);
+        let dated =
+            |wanted: &str| answer.headers.iter().any(|(name, value)| name == "Last-Modified" && value == wanted);
+        let stale = request.header("if-range").is_some_and(|wanted| wanted != quoted && !dated(wanted));
         let range = match request.range(total) {
             Err(()) => {
                 return Answer::text(416, "The requested range is not satisfiable")
