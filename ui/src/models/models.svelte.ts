@@ -172,7 +172,9 @@ export async function unload(model: Model) {
 }
 
 export async function locate(model: Model) {
-  const chosen = await act(transport.choose("model_file", undefined, ["gguf", "safetensors"]));
+  // A model of several files is its folder.
+  const single = /\.(gguf|safetensors)$/i.test(model.path);
+  const chosen = await act(single ? transport.choose("model_file", undefined, ["gguf", "safetensors"]) : transport.choose("model_folder"));
   if (!chosen) return;
   if ((await act(api.locateModel({ model: model.id, chosen: chosen.id }))) !== undefined) toast(m.models.located(model.name));
 }
