@@ -65,7 +65,8 @@ fn bench(place: &Path, layers: usize) -> Result<(), Error> {
     let lora = r#"{"peft_type":"LORA","r":64,"lora_alpha":128,"modules_to_save":["embed_tokens","lm_head"],"target_modules":["q_proj","k_proj","v_proj","o_proj","gate_proj","up_proj","down_proj"]}"#;
     // A SentencePiece model of so many empty pieces.
     let tokenizer = [0x0a, 0].repeat(VOCABULARY[1]);
-    let write = |path: PathBuf, bytes: &[u8]| fs::write(&path, bytes).map_err(|error| Error { path, fault: error.into() });
+    let write =
+        |path: PathBuf, bytes: &[u8]| fs::write(&path, bytes).map_err(|error| Error { path, fault: error.into() });
     write(base.join("config.json"), config.as_bytes())?;
     write(adapter.join("adapter_config.json"), lora.as_bytes())?;
     write(adapter.join("tokenizer.model"), &tokenizer)?;

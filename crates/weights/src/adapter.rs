@@ -50,6 +50,28 @@ pub(crate) struct Pair {
     pub turned: bool,
 }
 
+/// Two narrow matrices in f32, ready to be multiplied: a tensor (rows, columns) becomes itself + scale * (left * right).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Factors {
+    pub rows: usize,
+    pub rank: usize,
+    pub columns: usize,
+    /// (rows, rank)
+    pub left: Vec<f32>,
+    /// (rank, columns)
+    pub right: Vec<f32>,
+    /// By rank and alpha, without any strength.
+    pub scale: f64,
+}
+
+/// A tensor that takes the place of the base's.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Replacement {
+    /// Row-major, slowest dimension first.
+    pub shape: Vec<usize>,
+    pub values: Vec<f32>,
+}
+
 /// Whether this folder, or the folder of this file, says that it is an adapter. Nothing of it is read.
 pub fn is_adapter(path: &Path) -> bool {
     let folder = if path.is_dir() { path } else { folder_of(path) };
@@ -105,6 +127,37 @@ impl Adapter {
         self.replaced.iter().find_map(rows)
     }
 
+    /// The base's tensors that something is added to, by their names in Hugging Face's folders.
+    pub fn changed(&self) -> impl Iterator<Item = &str> {
+        self.pairs.keys().map(String::as_str)
+    }
+
+    /// The base's tensors that are replaced whole.
+    pub fn replacing(&self) -> impl Iterator<Item = &str> {
+        self.replaced.keys().map(String::as_str)
+    }
+
+    /// What is added to the base's tensor of this name; `None` where nothing is.
+    pub fn factors(&self, tensor: &str) -> Result<Option<Factors>, Error> {
+        let Some(pair) = self.pairs.get(tensor) else { return Ok(None) };
+        let (a, b) = (self.shard.values(pair.a)?, self.shard.values(pair.b)?);
+        let (columns, rows) = (self.shard.tensor(pair.a).shape[1], self.shard.tensor(pair.b).shape[0]);
+        let (rank, scale) = (pair.rank, pair.scale);
+        Ok(Some(if pair.turned {
+            let (left, right) = (turned(&a, rank, columns), turned(&b, rows, rank));
+            Factors { rows: columns, rank, columns: rows, left, right, scale }
+        } else {
+            Factors { rows, rank, columns, left: b, right: a, scale }
+        }))
+    }
+
+    /// What replaces the base's tensor of this name; `None` where nothing does.
+    pub fn replacement(&self, tensor: &str) -> Result<Option<Replacement>, Error> {
+        let Some(&place) = self.replaced.get(tensor) else { return Ok(None) };
+        let shape = self.shard.tensor(place).shape.to_vec();
+        Ok(Some(Replacement { shape, values: self.shard.values(place)? }))
+    }
+
     pub(crate) fn pairs(&self) -> &BTreeMap<String, Pair> {
         &self.pairs
     }
@@ -116,6 +169,11 @@ impl Adapter {
     pub(crate) fn shard(&self) -> &Shard {
         &self.shard
     }
+}
+
+/// The matrix with rows and columns exchanged.
+fn turned(matrix: &[f32], rows: usize, columns: usize) -> Vec<f32> {
+    (0..columns).flat_map(|column| (0..rows).map(move |row| matrix[row * columns + column])).collect()
 }
 
 /// Whether a tensor of this name has a row for each piece of the vocabulary.

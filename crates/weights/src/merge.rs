@@ -15,13 +15,12 @@ use std::path::{Path, PathBuf};
 use huacaya_progress::{Progress, Watch};
 
 use crate::{Error, Fault as AnyFault};
-use arithmetic::Rows;
 use folder::FolderWriter;
 use plan::{Origin, Plan, Step};
 
 pub use fault::Fault;
 
-/// Bytes of a tensor that are copied, or values that are computed, between two looks at the watch.
+/// Values of a tensor that are copied or computed between two looks at the watch.
 const PIECE: usize = 4 << 20;
 
 /// What a merge came to.
@@ -64,7 +63,10 @@ pub fn merge(base: &Path, adapters: &[(PathBuf, f32)], out: &Path, watch: Watch<
         if let Some(next) = next {
             plan.will_need(next);
         }
-        write(&plan, step, &mut writer, &mut report)?;
+        plan.pieces(step, PIECE, &mut |piece| {
+            writer.bytes(&step.name, piece)?;
+            report(piece.len())
+        })?;
         plan.release(step);
     }
     for file in plan.small_files()? {
@@ -88,27 +90,4 @@ pub fn merge(base: &Path, adapters: &[(PathBuf, f32)], out: &Path, watch: Watch<
 /// Bytes that the tensors' files of the merged model will have. Refuses what [`merge`] would refuse, and writes nothing.
 pub fn merged_size(base: &Path, adapters: &[(PathBuf, f32)]) -> Result<u64, Error> {
     folder::size_of(&Plan::make(base, adapters)?.tensors())
-}
-
-/// Streams one tensor.
-fn write(
-    plan: &Plan,
-    step: &Step,
-    writer: &mut FolderWriter,
-    report: &mut dyn FnMut(usize) -> Result<(), Error>,
-) -> Result<(), Error> {
-    let (bytes, stored) = plan.bytes(step);
-    if step.sums.is_empty() && stored == step.dtype {
-        for piece in bytes.chunks(PIECE) {
-            writer.bytes(&step.name, piece)?;
-            report(piece.len())?;
-        }
-        return Ok(());
-    }
-    let mut rows = Rows::new(plan, step, &bytes, stored)?;
-    while let Some(piece) = rows.next(PIECE)? {
-        writer.bytes(&step.name, piece)?;
-        report(piece.len())?;
-    }
-    Ok(())
 }

@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 use std::path::Path;
 
+use huacaya_kernels::dequantize;
+
 use crate::safetensors::Dtype;
 use crate::{Error, pytorch, safetensors};
 
@@ -87,6 +89,16 @@ impl Shard {
             Shard::Safetensors(file) => Cow::Borrowed(file.bytes(&file.tensors()[place])),
             Shard::PyTorch(file) => file.bytes(&file.tensors()[place]),
         }
+    }
+
+    /// The tensor's values in f32. One of a type that cannot be computed with is an error.
+    pub(crate) fn values(&self, place: usize) -> Result<Vec<f32>, Error> {
+        let unsupported = || self.unsupported(place);
+        let format = self.tensor(place).dtype.format().ok_or_else(unsupported)?;
+        let bytes = self.bytes(place);
+        let mut values = vec![0.0; bytes.len() / format.block_bytes()];
+        dequantize(format, &bytes, &mut values).map_err(|_| unsupported())?;
+        Ok(values)
     }
 
     pub(crate) fn will_need(&self, place: usize) {

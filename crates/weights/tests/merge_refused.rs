@@ -230,6 +230,13 @@ fn what_is_no_base_or_no_adapter_is_said_to_be_so() {
     let adapter = Adapter::open(&case.path("adapter/adapter_model.safetensors")).unwrap();
     assert_eq!((adapter.config().rank, adapter.config().alpha, adapter.vocabulary()), (4, 8.0, None));
     assert_eq!(adapter.list().len(), 14);
+    let factors = adapter.factors("model.layers.0.mlp.down_proj.weight").unwrap().unwrap();
+    assert_eq!((factors.rows, factors.rank, factors.columns, factors.scale), (64, 4, 72, 2.0));
+    assert_eq!((adapter.changed().count(), adapter.replacing().count()), (7, 0));
+    assert!(adapter.factors("lm_head.weight").unwrap().is_none());
+    let replacing = Adapter::open(&golden("vocabulary/adapter")).unwrap();
+    assert_eq!(replacing.replacing().collect::<Vec<_>>(), ["lm_head.weight", "model.embed_tokens.weight"]);
+    assert_eq!(replacing.replacement("lm_head.weight").unwrap().unwrap().shape, [55, 64]);
     assert!(matches!(Checkpoint::open(&case.path("adapter")).unwrap_err().fault, Fault::AdapterAlone));
     let base = case.path("base");
     fs::remove_dir_all(&base).unwrap();

@@ -7,6 +7,7 @@ use huacaya_kernels::{Error as KernelError, Format, add_product, dequantize, qua
 use super::Fault;
 use super::plan::{Plan, Step, refused};
 use crate::Error;
+use crate::adapter::Factors;
 use crate::safetensors::Dtype;
 
 /// Computes a tensor row by row.
@@ -23,13 +24,9 @@ pub(super) struct Rows<'a> {
     out: Vec<u8>,
 }
 
-/// Two matrices as they are multiplied, in f32.
+/// Two matrices, and what their product is multiplied by.
 struct Product {
-    /// (rows, rank)
-    left: Vec<f32>,
-    /// (rank, columns)
-    right: Vec<f32>,
-    rank: usize,
+    factors: Factors,
     scale: f32,
 }
 
@@ -40,16 +37,12 @@ impl<'a> Rows<'a> {
             // Both were checked when the plan was made.
             return Err(failed(step, KernelError::NoQuantizer { format: Format::F32 }));
         };
-        let product = |sum: &super::plan::Sum| {
-            let (a, b) = (plan.matrix(sum.adapter, sum.pair.a), plan.matrix(sum.adapter, sum.pair.b));
-            let (left, right) = if sum.pair.turned {
-                (turned(&a, plan.shape(sum.adapter, sum.pair.a)), turned(&b, plan.shape(sum.adapter, sum.pair.b)))
-            } else {
-                (b, a)
-            };
-            Product { left, right, rank: sum.pair.rank, scale: sum.scale }
-        };
-        let products = step.sums.iter().map(product).collect();
+        let mut products = Vec::with_capacity(step.sums.len());
+        for sum in &step.sums {
+            if let Some(factors) = plan.adapter(sum.adapter).factors(&step.name)? {
+                products.push(Product { factors, scale: sum.scale });
+            }
+        }
         let columns = step.shape.last().copied().unwrap_or(1);
         Ok(Rows { step, stored: bytes, from, to, columns, row: 0, products, out: Vec::new() })
     }
@@ -100,17 +93,12 @@ fn compute(
     let mut values = vec![0.0; stored.len() / from.block_bytes()];
     dequantize(from, stored, &mut values)?;
     for product in products {
-        let columns = product.right.len() / product.rank.max(1);
-        let rows = values.len() / columns.max(1);
-        let left = product.left.get(row * product.rank..(row + rows) * product.rank).unwrap_or_default();
-        add_product(left, &product.right, product.rank, product.scale, &mut values)?;
+        let Factors { left, right, rank, columns, .. } = &product.factors;
+        let rows = values.len() / (*columns).max(1);
+        let left = left.get(row * rank..(row + rows) * rank).unwrap_or_default();
+        add_product(left, right, *rank, product.scale, &mut values)?;
     }
     quantize(to, &values, out)
-}
-
-/// The matrix with rows and columns exchanged.
-fn turned(matrix: &[f32], [rows, columns]: [usize; 2]) -> Vec<f32> {
-    (0..columns).flat_map(|column| (0..rows).map(move |row| matrix[row * columns + column])).collect()
 }
 
 fn failed(step: &Step, error: KernelError) -> Error {

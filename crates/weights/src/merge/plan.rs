@@ -4,9 +4,8 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use huacaya_kernels::{Format, dequantize};
-
 use super::Fault;
+use super::arithmetic::Rows;
 use super::files::{self, SmallFile};
 use crate::adapter::{Adapter, Pair, is_vocabulary};
 use crate::checkpoint::Checkpoint;
@@ -25,7 +24,7 @@ const EMBEDDINGS_END: &str = "embed_tokens.weight";
 const HEAD_END: &str = "lm_head.weight";
 
 /// What is to be written.
-pub(super) struct Plan {
+pub(crate) struct Plan {
     base: Folder,
     adapters: Vec<Adapter>,
     /// In the order of the base.
@@ -37,7 +36,7 @@ pub(super) struct Plan {
 }
 
 /// One tensor of the merged model.
-pub(super) struct Step {
+pub(crate) struct Step {
     pub name: String,
     pub dtype: Dtype,
     pub shape: Vec<usize>,
@@ -47,23 +46,22 @@ pub(super) struct Step {
 }
 
 /// Where a tensor's own values come from.
-pub(super) enum Origin {
+pub(crate) enum Origin {
     Base,
     /// The adapter, and the tensor's place there.
     Adapter(usize, usize),
 }
 
 /// A product to be added.
-pub(super) struct Sum {
+pub(crate) struct Sum {
     pub adapter: usize,
-    pub pair: Pair,
     /// The adapter's own, times the strength.
     pub scale: f32,
 }
 
 impl Plan {
     /// Opens everything and checks that it fits together.
-    pub(super) fn make(base: &Path, adapters: &[(PathBuf, f32)]) -> Result<Plan, Error> {
+    pub(crate) fn make(base: &Path, adapters: &[(PathBuf, f32)]) -> Result<Plan, Error> {
         let base = match Checkpoint::open(base)? {
             Checkpoint::Folder(folder) => folder,
             Checkpoint::Gguf(file) => return Err(refused(file.path(), Fault::BaseIsGguf)),
@@ -90,40 +88,50 @@ impl Plan {
         Ok(plan)
     }
 
-    pub(super) fn tensors(&self) -> Vec<TensorPlan> {
+    pub(crate) fn tensors(&self) -> Vec<TensorPlan> {
         let plan = |step: &Step| TensorPlan { name: step.name.clone(), dtype: step.dtype, shape: step.shape.clone() };
         self.steps.iter().map(plan).collect()
     }
 
+    /// Hands over the tensor's bytes in its type, about `values` values at a time, whole rows where something is computed.
+    pub(crate) fn pieces(
+        &self,
+        step: &Step,
+        values: usize,
+        each: &mut dyn FnMut(&[u8]) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let (bytes, stored) = self.bytes(step);
+        if step.sums.is_empty() && stored == step.dtype {
+            return bytes.chunks(values.max(1) * (step.dtype.bits() / 8).max(1) as usize).try_for_each(each);
+        }
+        let mut rows = Rows::new(self, step, &bytes, stored)?;
+        while let Some(piece) = rows.next(values)? {
+            each(piece)?;
+        }
+        Ok(())
+    }
+
     /// The tensor's own values as they are stored, and the type that they are stored in.
-    pub(super) fn bytes(&self, step: &Step) -> (Cow<'_, [u8]>, Dtype) {
+    fn bytes(&self, step: &Step) -> (Cow<'_, [u8]>, Dtype) {
         match self.place(step) {
             Some((shard, place)) => (shard.bytes(place), shard.tensor(place).dtype),
             None => (Cow::Borrowed(&[]), step.dtype),
         }
     }
 
-    /// A matrix of an adapter in f32, row by row.
-    pub(super) fn matrix(&self, adapter: usize, place: usize) -> Vec<f32> {
-        values(self.adapters[adapter].shard(), place)
+    pub(super) fn adapter(&self, index: usize) -> &Adapter {
+        &self.adapters[index]
     }
 
-    /// Rows and columns of a matrix of an adapter.
-    pub(super) fn shape(&self, adapter: usize, place: usize) -> [usize; 2] {
-        match *self.adapters[adapter].shard().tensor(place).shape {
-            [rows, columns] => [rows, columns],
-            _ => [0, 0],
-        }
-    }
-
-    pub(super) fn will_need(&self, step: &Step) {
+    pub(crate) fn will_need(&self, step: &Step) {
         self.place(step).into_iter().for_each(|(shard, place)| shard.will_need(place));
     }
 
-    pub(super) fn release(&self, step: &Step) {
+    pub(crate) fn release(&self, step: &Step) {
         self.place(step).into_iter().for_each(|(shard, place)| shard.release(place));
-        for sum in &step.sums {
-            [sum.pair.a, sum.pair.b].iter().for_each(|&place| self.adapters[sum.adapter].shard().release(place));
+        for adapter in step.sums.iter().map(|sum| &self.adapters[sum.adapter]) {
+            let places = adapter.pairs().get(&step.name).map(|pair| [pair.a, pair.b]);
+            places.into_iter().flatten().for_each(|place| adapter.shard().release(place));
         }
     }
 
@@ -146,17 +154,6 @@ impl Plan {
 
 pub(super) fn refused(path: &Path, fault: Fault) -> Error {
     Error::new(path, AnyFault::Merge(Box::new(fault)))
-}
-
-/// A matrix in f32. Its type was checked when the adapter was opened.
-fn values(shard: &Shard, place: usize) -> Vec<f32> {
-    let raw = shard.tensor(place);
-    let format = raw.dtype.format().unwrap_or(Format::F32);
-    let bytes = shard.bytes(place);
-    let mut values = vec![0.0; bytes.len() / format.block_bytes()];
-    let fits = dequantize(format, &bytes, &mut values);
-    debug_assert!(fits.is_ok(), "{}: bytes and values of one tensor fit", raw.name);
-    values
 }
 
 /// What the adapter says that it has, as far as the base has a place for it, is there.
@@ -187,12 +184,16 @@ fn last_part(module: &str) -> &str {
 
 /// Training begins with B = 0: an adapter of only such pairs was never trained.
 fn adds_something(adapter: &Adapter) -> Result<(), Error> {
-    let is_some = |place: usize| values(adapter.shard(), place).iter().any(|&value| value != 0.0);
-    let adds = |pair: &Pair| pair.scale != 0.0 && is_some(pair.b) && is_some(pair.a);
-    if adapter.replaced().is_empty() && !adapter.pairs().values().any(adds) {
-        return Err(refused(adapter.path(), Fault::AddsNothing));
+    let is_some = |place: usize| Ok::<_, Error>(adapter.shard().values(place)?.iter().any(|&value| value != 0.0));
+    if !adapter.replaced().is_empty() {
+        return Ok(());
     }
-    Ok(())
+    for pair in adapter.pairs().values() {
+        if pair.scale != 0.0 && is_some(pair.b)? && is_some(pair.a)? {
+            return Ok(());
+        }
+    }
+    Err(refused(adapter.path(), Fault::AddsNothing))
 }
 
 fn steps(base: &Folder, adapters: &[Adapter], strengths: &[f32]) -> Result<Vec<Step>, Error> {
@@ -223,7 +224,7 @@ fn steps(base: &Folder, adapters: &[Adapter], strengths: &[f32]) -> Result<Vec<S
             let step = &mut steps[find(name).map_err(|fault| refused(adapter.path(), fault))?];
             add(base, adapter, step, pair)?;
             let scale = (pair.scale * f64::from(strength)) as f32;
-            step.sums.push(Sum { adapter: index, pair: pair.clone(), scale });
+            step.sums.push(Sum { adapter: index, scale });
         }
     }
     Ok(steps)
