@@ -1,8 +1,11 @@
 //! Downloads as the window sees them: rows of jobs, what each fetches, and what can be done with it.
 
 import { SvelteMap } from "svelte/reactivity";
-import { api, type Job, type JobId, type JsonValue, type Model, type Pick } from "$api";
+import { api, asProblem, type Job, type JobId, type JsonValue, type Model, type Pick } from "$api";
 import { m } from "$i18n";
+import { sentence } from "$i18n/problem";
+import { mendsOf } from "$shared/mends";
+import { toast } from "$shared/toasts.svelte";
 import { act } from "$state/act";
 import { mirror } from "$state/mirror.svelte";
 import { finding, type Place } from "../hub/finding.svelte";
@@ -61,6 +64,12 @@ export function broughtBy(repository: string, choice: string, known?: JobId | nu
   return id == null ? undefined : broughtByJob(mirror.jobs.get(id));
 }
 
+/** It was ended for good: nothing of it is here any more, whatever its page said when it was read. */
+export function wasEnded(repository: string, choice: string, known?: JobId | null): boolean {
+  const id = known ?? asked.get(keyOf(repository, choice));
+  return id != null && mirror.jobs.get(id)?.state === "stopped";
+}
+
 export function broughtByJob(job: Job | undefined): Model | undefined {
   if (job?.state !== "done") return undefined;
   const model = (job.outcome as { model?: number } | null)?.model;
@@ -71,10 +80,15 @@ export function broughtByJob(job: Job | undefined): Model | undefined {
 const startedAt = new Map<JobId, Place>();
 
 async function begin(job: Promise<JobId>, address: string, choice: string) {
-  const id = await act(job);
-  if (id === undefined) return;
-  asked.set(keyOf(address, choice), id);
-  startedAt.set(id, finding.place);
+  const place = finding.place;
+  try {
+    const id = await job;
+    asked.set(keyOf(address, choice), id);
+    startedAt.set(id, place);
+  } catch (thrown) {
+    const problem = asProblem(thrown);
+    toast(sentence(problem), { tone: "bad", action: mendsOf(problem)[0] });
+  }
 }
 
 /** The address may say more than the repository: a revision, or a file somewhere on the web. */

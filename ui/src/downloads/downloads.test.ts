@@ -1,6 +1,6 @@
 //! Downloads in the window: the words of their stages, their order, the question before much is thrown away, the end.
 
-import { render, screen, waitFor } from "@testing-library/svelte";
+import { render, screen, waitFor, within } from "@testing-library/svelte";
 import userEvent from "@testing-library/user-event";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { Job, Model } from "$api";
@@ -11,8 +11,9 @@ import { toasts } from "$shared/toasts.svelte";
 import { fakeWire, fresh } from "../../tests/fake";
 import { finding } from "../hub/finding.svelte";
 import JobStrip from "../list/JobStrip.svelte";
+import StepButton from "../models/StepButton.svelte";
 import DownloadList from "./DownloadList.svelte";
-import { jobFor, show } from "./downloads.svelte";
+import { download, jobFor, show } from "./downloads.svelte";
 import Following from "./Following.svelte";
 import { amountOf, leftWords, lineOf } from "./words";
 
@@ -125,4 +126,19 @@ it("leads from the strip to the list of downloads", () => {
   put(job(1));
   show(1);
   expect([view.room, finding.place.at, finding.reveal]).toEqual(["models", "list", 1]);
+});
+
+it("is busy while the hub is asked, and says a refusal with its mend", async () => {
+  let refuse: (problem: unknown) => void = () => undefined;
+  wire = fakeWire({ download: () => new Promise((_, reject) => (refuse = reject)) });
+  render(Toasts);
+  render(StepButton, { bytes: 3.9 * GB, onstart: () => download("a/b", "x.gguf") });
+  const button = screen.getByRole<HTMLButtonElement>("button", { name: "Download 3.9 GB" });
+  await userEvent.click(button);
+  expect(wire.named("download")).toEqual([{ address: "a/b", choice: "x.gguf" }]);
+  expect(button.disabled).toBe(true);
+  refuse({ code: "offline", values: {}, detail: "" });
+  await waitFor(() => expect(button.disabled).toBe(false));
+  await userEvent.click(within(screen.getByRole("status")).getAllByRole("button")[0]!);
+  expect(wire.named("set_setting")).toEqual([{ key: "offline", value: null }]);
 });

@@ -2,6 +2,7 @@
 
 export const models = {
   title: "Models",
+  list: "List of models",
   here: "On this computer",
   folder: "Models folder",
   showFolder: "Show the folder",

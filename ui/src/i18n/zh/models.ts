@@ -4,6 +4,7 @@ import type { models as en } from "../en/models";
 
 export const models: typeof en = {
   title: "模型",
+  list: "模型列表",
   here: "在这台电脑上",
   folder: "模型文件夹",
   showFolder: "打开文件夹",
