@@ -15,10 +15,9 @@ pub fn free_space(path: &Path) -> Result<u64> {
 
 /// Refuses where `needed` more bytes do not fit.
 pub(crate) fn preflight(path: &Path, needed: u64) -> Result<()> {
-    let free = free_space(path)?;
-    let with_spare = needed.saturating_add(SPARE_BYTES);
-    if needed > 0 && with_spare > free {
-        return Err(Error::DiskFull { needed: with_spare, free, path: path.to_path_buf() });
+    let free = free_space(path)?.saturating_sub(SPARE_BYTES);
+    if needed > free {
+        return Err(Error::DiskFull { needed, free, path: path.to_path_buf() });
     }
     Ok(())
 }

@@ -37,11 +37,11 @@ use self::{
     journal::Journal,
     lock::Lock,
     served::Served,
-    sources::{Next, Sources},
+    sources::{Choice, Next, Sources},
     work::{Crew, Start},
 };
 use crate::{
-    client::{Ask, Hub},
+    client::{Answer, Ask, Hub},
     connections::Purpose,
     error::{Error, Result},
     space::preflight,
@@ -145,8 +145,7 @@ pub fn discard(place: &Path) -> Result<()> {
 pub fn partial(place: &Path) -> Option<Progress> {
     let journal = Journal::load(&journal_path(place))?;
     let there = std::fs::metadata(part_path(place)).ok()?;
-    let total = journal.bytes;
-    (there.len() == total).then(|| Progress { done: journal.board().written(), total })
+    (there.len() == journal.bytes).then(|| journal.board().progress())
 }
 
 /// Tells the stage when it is another.
@@ -287,47 +286,50 @@ impl Call<'_> {
 
     async fn attempt(&mut self, lock: &Arc<Lock>) -> std::result::Result<Fetched, End> {
         self.told.tell(Stage::Connecting);
-        let (wanted, place) = (self.wanted, &self.wanted.place);
+        let (hub, wanted, told) = (self.hub, self.wanted, self.told);
+        let place = &wanted.place;
         let journal = Journal::load(&journal_path(place)).filter(|journal| self.fits(journal));
         let known = journal.as_ref().map(|journal| journal.validators.clone()).unwrap_or_default();
-        let sources = Sources::new(&wanted.sources, &known, self.hub.patience());
-        let before = journal.as_ref().and_then(|_| partial(place)).unwrap_or_default();
-        let (hub, told) = (self.hub, self.told);
-        let opened = self.attended(|| before, connect(hub, wanted, &sources, told)).await?;
-        let total = opened.total.or(wanted.bytes);
+        let sources = Sources::new(&wanted.sources, &known, hub.patience());
+        let board = journal.map(|journal| journal.board());
+        let before = board.as_ref().map(Board::progress).unwrap_or_default();
+        if let Some(bytes) = wanted.bytes {
+            preflight(place, bytes - before.done.min(bytes))?;
+        }
+        let first = match &board {
+            Some(board) if board.is_whole() => None,
+            Some(board) => Some(board.next_errand()),
+            None => Some(0..Layout::new(1).part_bytes),
+        };
+        let opening = match first {
+            Some(range) => Some(self.attended(|| before, connect(hub, wanted, &sources, told, range)).await?),
+            None => None,
+        };
+        let total = match &opening {
+            Some(opening) => opening.served.total.or(wanted.bytes),
+            None => Some(before.total),
+        };
         // With neither length nor hash given, only now is it known what to compare with.
         if wanted.bytes.is_none() && wanted.sha256.is_none() {
             if let Some(fetched) = self.is_there(total).await? {
                 return Ok(fetched);
             }
         }
-        match total {
-            Some(bytes) if bytes > 0 => {
-                let board = match journal.filter(|journal| journal.bytes == bytes) {
-                    Some(journal) => journal.board(),
-                    None => {
-                        disk::remove_unfinished(place)?;
-                        Board::new(Layout::new(bytes))
-                    }
-                };
-                preflight(place, bytes - board.written())?;
-                let file = PartFile::open(place, bytes)?;
-                let start = Start {
-                    hub: hub.clone(),
-                    sources,
-                    board,
-                    file,
-                    wanted: wanted.clone(),
-                    received: self.received.clone(),
-                    lock: lock.clone(),
-                };
-                self.parts(start).await
-            }
-            _ => {
+        let Some(bytes) = total.filter(|bytes| *bytes > 0) else {
+            disk::remove_unfinished(place)?;
+            return unmeasured::fetch(self, &sources, total, opening).await;
+        };
+        let board = match board.filter(|board| board.layout.bytes == bytes) {
+            Some(board) => board,
+            None => {
                 disk::remove_unfinished(place)?;
-                unmeasured::fetch(self, &sources, total).await
+                preflight(place, bytes)?;
+                Board::new(Layout::new(bytes))
             }
-        }
+        };
+        let file = PartFile::open(place, bytes)?;
+        let (hub, wanted, received, lock) = (hub.clone(), wanted.clone(), self.received.clone(), lock.clone());
+        self.parts(Start { hub, sources, board, file, wanted, received, lock, opening }).await
     }
 
     /// Whether a journal is about this file.
@@ -341,14 +343,14 @@ impl Call<'_> {
 
     /// Fetches the file in parts, verifies it and puts it in its place.
     async fn parts(&mut self, start: Start) -> std::result::Result<Fetched, End> {
-        let mut crew = Crew::start(start);
+        let (mut crew, opening) = Crew::start(start);
         let work = crew.work.clone();
         let bytes = work.board().layout.bytes;
-        let progress = || Progress { done: work.board().written(), total: bytes };
+        let progress = || work.board().progress();
         let told = self.told;
         let expected = self.wanted.sha256.clone();
         let all = async {
-            crew.fetch(told).await?;
+            crew.fetch(told, opening).await?;
             told.tell(Stage::Verifying);
             let digested = crew.digested().await?;
             crew.rest().await?;
@@ -394,8 +396,22 @@ impl Call<'_> {
     }
 }
 
-/// Asks the sources in order until one tells what the file is.
-async fn connect(hub: &Hub, wanted: &Wanted, sources: &Sources, told: &Told<'_>) -> Result<Served> {
+/// A first answer: its head tells what the file is, its body is the first of it.
+struct Opening {
+    choice: Choice,
+    answer: Answer,
+    served: Served,
+}
+
+/// Asks the sources in order until one tells what the file is. There is no HEAD before: some hosts leave the length out of
+/// it, some sign addresses for GET only.
+async fn connect(
+    hub: &Hub,
+    wanted: &Wanted,
+    sources: &Sources,
+    told: &Told<'_>,
+    range: std::ops::Range<u64>,
+) -> Result<Opening> {
     loop {
         match sources.next(None, Instant::now())? {
             Next::Wait(wait, reason) => {
@@ -403,8 +419,11 @@ async fn connect(hub: &Hub, wanted: &Wanted, sources: &Sources, told: &Told<'_>)
                 tokio::time::sleep(wait).await;
                 told.tell(Stage::Connecting);
             }
-            Next::Ask(choice) => match probe(hub, wanted, sources, &choice).await {
-                Ok(served) => return Ok(served),
+            Next::Ask(mut choice) => match open(hub, wanted, sources, &choice, &range).await {
+                Ok((answer, served)) => {
+                    choice.ranges = served.is_part;
+                    return Ok(Opening { choice, answer, served });
+                }
                 Err(error @ (Error::Offline { .. } | Error::Changed { .. })) => return Err(error),
                 Err(error) => sources.failed(&choice, error, Instant::now()),
             },
@@ -412,21 +431,25 @@ async fn connect(hub: &Hub, wanted: &Wanted, sources: &Sources, told: &Told<'_>)
     }
 }
 
-/// Asks for the first byte: its answer tells the length, the version and whether there are ranges. HEAD tells less: some
-/// hosts leave the length out, some sign addresses for GET only.
-async fn probe(hub: &Hub, wanted: &Wanted, sources: &Sources, choice: &sources::Choice) -> Result<Served> {
-    let mut answer = hub.ask(Ask::new(&choice.url, Purpose::File).range(0, Some(0))).await?;
+async fn open(
+    hub: &Hub,
+    wanted: &Wanted,
+    sources: &Sources,
+    choice: &Choice,
+    range: &std::ops::Range<u64>,
+) -> Result<(Answer, Served)> {
+    let mut ask = Ask::new(&choice.url, Purpose::File).range(range.start, Some(range.end - 1));
+    ask.if_range = choice.validator.clone();
+    let answer = hub.ask(ask).await?;
     let name = name_of(&wanted.place);
-    let served = Served::judge(&answer, Some(&(0..1)), &name)?;
+    let served = Served::judge(&answer, Some(range), &name)?;
     sources.answered(choice, &answer.url, &served, &name, wanted.bytes)?;
-    if served.is_part {
-        // Read to its end, the connection serves the next request too.
-        while answer.chunk().await?.is_some() {}
-    } else {
-        tracing::info!(host = %crate::host_of(&answer.url), "no ranges there: an interrupted transfer is read again from its start");
+    if !served.is_part {
+        let host = crate::host_of(&answer.url);
+        tracing::info!(%host, "no ranges there: an interrupted transfer is read again from its start");
         sources.knows_no_ranges(choice.index);
     }
-    Ok(served)
+    Ok((answer, served))
 }
 
 /// The file's name, for messages.

@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeMap, ops::Range, sync::Arc};
 
+use huacaya_progress::Progress;
+
 /// One request for so much costs a round trip in 16 MiB, and no more than that is fetched again when it proves wrong.
 const PART_BYTES: u64 = 16 << 20;
 /// Keeps the journal below half a megabyte however large the file is: past 64 GiB parts grow instead of their number.
@@ -93,6 +95,13 @@ impl Board {
         self.written += written;
         self.done += usize::from(state.sum.is_some());
         *entry = Part { taken: false, queued: written, written, ..state };
+    }
+
+    /// What the first lane of all will ask for.
+    pub fn next_errand(&self) -> Range<u64> {
+        let run = self.free_run().unwrap_or(0..1);
+        let start = self.layout.range(run.start).start + self.parts[run.start].queued;
+        start..self.layout.range(run.end - 1).end
     }
 
     /// A run of parts for `lane`: the first free ones, or half of what another lane has not come to.
@@ -205,14 +214,18 @@ impl Board {
         end
     }
 
-    /// Bytes on the disk, of the whole file.
     pub fn written(&self) -> u64 {
         self.written
     }
 
-    /// Finished parts.
-    pub fn done(&self) -> usize {
-        self.done
+    /// Bytes on the disk, of the whole file.
+    pub fn progress(&self) -> Progress {
+        Progress { done: self.written, total: self.layout.bytes }
+    }
+
+    /// Finished parts, and bytes on the disk.
+    pub fn counts(&self) -> (usize, u64) {
+        (self.done, self.written)
     }
 
     pub fn is_whole(&self) -> bool {
@@ -361,7 +374,7 @@ mod tests {
         board.found(1, 4 * MIB, Part::default());
         board.found(0, 16 * MIB, Part { sum: sum(), ..Part::default() });
         board.found(0, 16 * MIB, Part { sum: sum(), ..Part::default() });
-        assert_eq!((board.written(), board.done()), (16 * MIB, 1));
+        assert_eq!(board.counts(), (1, 16 * MIB));
         board.found(1, MIB, Part::default());
         assert_eq!(board.claim(1), Some(Errand { part: 1, range: 17 * MIB..20 * MIB }));
     }

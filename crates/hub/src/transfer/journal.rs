@@ -146,7 +146,7 @@ mod tests {
         let back = Journal::load(&path).expect("there");
         assert_eq!(back, example());
         let board = back.board();
-        assert_eq!((board.written(), board.done()), (19 * MIB, 1));
+        assert_eq!(board.counts(), (1, 19 * MIB));
         assert_eq!(Journal::of(&board, Some("00ff"), back.validators.clone()), example());
         assert_eq!(fs::read_dir(folder.path()).expect("readable").count(), 1, "nothing is left beside it");
     }

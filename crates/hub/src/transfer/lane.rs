@@ -8,6 +8,7 @@ use std::sync::{
 use tokio::{sync::mpsc, time::Instant};
 
 use super::{
+    Opening,
     block::{BLOCK_BYTES, Block},
     board::Errand,
     served::{Served, refuse_page_bytes},
@@ -20,13 +21,22 @@ use crate::{
     error::{Error, Result, host_of},
 };
 
-/// Works until nothing is left to take, or until an error that no other source mends.
-pub(super) async fn run(work: Arc<Work>, lane: u32, queue: mpsc::Sender<Block>, bytes: Arc<AtomicU64>) -> Result<()> {
+/// Works until nothing is left to take, or until an error that no other source mends. The first answer is there perhaps.
+pub(super) async fn run(
+    work: Arc<Work>,
+    lane: u32,
+    queue: mpsc::Sender<Block>,
+    bytes: Arc<AtomicU64>,
+    mut opening: Option<Opening>,
+) -> Result<()> {
     let mut lane = Lane { work: &work, lane, queue, bytes, alone: false };
     loop {
-        let choice = lane.choose(None).await?;
+        let (choice, answer) = match opening.take() {
+            Some(Opening { choice, answer, served }) => (choice, Some((answer, served))),
+            None => (lane.choose().await?, None),
+        };
         let Some(errand) = lane.claim(&choice) else { return Ok(()) };
-        let fetched = lane.fetch(&choice, errand).await;
+        let fetched = lane.fetch(&choice, errand, answer).await;
         lane.let_go();
         match fetched {
             Ok(()) => {}
@@ -53,10 +63,10 @@ impl Drop for Lane<'_> {
 
 impl Lane<'_> {
     /// The next source that may be asked, waiting for it if need be.
-    async fn choose(&self, except: Option<usize>) -> Result<Choice> {
+    async fn choose(&self) -> Result<Choice> {
         loop {
             let now = Instant::now();
-            match self.work.sources.next(except, now)? {
+            match self.work.sources.next(None, now)? {
                 Next::Ask(choice) => return Ok(choice),
                 Next::Wait(wait, reason) => {
                     let waits = || self.work.waits.lock().unwrap_or_else(PoisonError::into_inner);
@@ -84,8 +94,12 @@ impl Lane<'_> {
         }
     }
 
-    async fn fetch(&self, choice: &Choice, errand: Errand) -> Result<()> {
-        let (answer, served) = ask(self.work, choice, &errand.range).await?;
+    async fn fetch(&self, choice: &Choice, errand: Errand, answer: Option<(Answer, Served)>) -> Result<()> {
+        let begins = |served: &Served| !served.is_part || served.start == errand.range.start;
+        let (answer, served) = match answer.filter(|(_, served)| begins(served)) {
+            Some(answered) => answered,
+            None => ask(self.work, choice, &errand.range).await?,
+        };
         if choice.ranges && !served.is_part {
             self.work.sources.sent_the_whole(choice.index);
             if errand.range.start > 0 {
@@ -149,6 +163,9 @@ impl Flow<'_> {
             work.received.fetch_add(length, Ordering::Relaxed);
             self.lane.bytes.fetch_add(length, Ordering::Relaxed);
             work.hub.limiter().take(length).await;
+            if length > end - self.position {
+                return Err(Error::protocol(&answer.url, "more bytes than it announced"));
+            }
             if !self.take(&piece).await? {
                 if self.position == end {
                     // Read to its end, the connection serves the next request too.

@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 use tokio::time::Instant;
 
 use super::{
-    Call, End, Fetched, Stage, disk,
+    Call, End, Fetched, Opening, Stage, Told, disk,
     disk::PartFile,
     name_of,
     served::{Served, refuse_page_bytes},
@@ -17,7 +17,7 @@ use super::{
     work::joined,
 };
 use crate::{
-    client::{Ask, Hub},
+    client::{Answer, Ask, Hub},
     connections::Purpose,
     error::{Error, Result},
     space::free_space,
@@ -40,32 +40,18 @@ pub(super) async fn fetch(
     call: &mut Call<'_>,
     sources: &Sources,
     total: Option<u64>,
+    opening: Option<Opening>,
 ) -> std::result::Result<Fetched, End> {
     let (hub, wanted, told, received) = (call.hub, call.wanted, call.told, call.received.clone());
     let place = &wanted.place;
+    let count = |bytes| {
+        received.fetch_add(bytes, Ordering::Relaxed);
+    };
     let work = async {
         if total == Some(0) {
-            return Stream::new(place);
-        }
-        loop {
-            match sources.next(None, Instant::now())? {
-                Next::Wait(wait, reason) => {
-                    told.waiting(Instant::now() + wait, &reason);
-                    tokio::time::sleep(wait).await;
-                }
-                Next::Ask(choice) => {
-                    told.tell(Stage::Fetching);
-                    let count = |bytes| {
-                        received.fetch_add(bytes, Ordering::Relaxed);
-                    };
-                    match read(hub, place, sources, &choice, &count).await {
-                        Ok(stream) => return Ok(stream),
-                        Err(error @ (Error::Offline { .. } | Error::Changed { .. })) => return Err(error),
-                        Err(error @ (Error::DiskFull { .. } | Error::Io { .. })) => return Err(error),
-                        Err(error) => sources.failed(&choice, error, Instant::now()),
-                    }
-                }
-            }
+            Stream::new(place)
+        } else {
+            read_through(hub, place, sources, opening, told, &count).await
         }
     };
     let so_far = || Progress { done: received.load(Ordering::Relaxed), total: 0 };
@@ -88,11 +74,60 @@ pub(super) async fn fetch(
     Ok(Fetched { bytes, sha256, received: received.load(Ordering::Relaxed), mended: 0 })
 }
 
-async fn read(hub: &Hub, place: &Path, sources: &Sources, choice: &Choice, count: &impl Fn(u64)) -> Result<Stream> {
-    let mut answer = hub.ask(Ask::new(&choice.url, Purpose::File)).await?;
+/// Reads the file from its start to its end, as often as it takes.
+async fn read_through(
+    hub: &Hub,
+    place: &Path,
+    sources: &Sources,
+    opening: Option<Opening>,
+    told: &Told<'_>,
+    count: &impl Fn(u64),
+) -> Result<Stream> {
+    let mut opening = opening.filter(|opening| !opening.served.is_part);
+    loop {
+        let (choice, answer) = match opening.take() {
+            Some(Opening { choice, answer, .. }) => (choice, Some(answer)),
+            None => match sources.next(None, Instant::now())? {
+                Next::Ask(choice) => (choice, None),
+                Next::Wait(wait, reason) => {
+                    told.waiting(Instant::now() + wait, &reason);
+                    tokio::time::sleep(wait).await;
+                    continue;
+                }
+            },
+        };
+        told.tell(Stage::Fetching);
+        let answer = match answer {
+            Some(answer) => Ok(answer),
+            None => ask(hub, place, sources, &choice).await,
+        };
+        let read = match answer {
+            Ok(answer) => read(hub, place, &choice, answer, count).await,
+            Err(error) => Err(error),
+        };
+        match read {
+            Ok(stream) => return Ok(stream),
+            Err(error) if is_final(&error) => return Err(error),
+            Err(error) => sources.failed(&choice, error, Instant::now()),
+        }
+    }
+}
+
+/// Whether no other try would end otherwise.
+fn is_final(error: &Error) -> bool {
+    matches!(error, Error::Offline { .. } | Error::Changed { .. } | Error::DiskFull { .. } | Error::Io { .. })
+}
+
+async fn ask(hub: &Hub, place: &Path, sources: &Sources, choice: &Choice) -> Result<Answer> {
+    let answer = hub.ask(Ask::new(&choice.url, Purpose::File)).await?;
     let name = name_of(place);
     let served = Served::judge(&answer, None, &name)?;
     sources.answered(choice, &answer.url, &served, &name, None)?;
+    Ok(answer)
+}
+
+async fn read(hub: &Hub, place: &Path, choice: &Choice, mut answer: Answer, count: &impl Fn(u64)) -> Result<Stream> {
+    let name = name_of(place);
     let mut stream = Stream::new(place)?;
     let mut gathered = Vec::with_capacity(WRITE_BYTES);
     while let Some(piece) = answer.chunk().await? {

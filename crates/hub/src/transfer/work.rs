@@ -16,7 +16,7 @@ use tokio::{
 };
 
 use super::{
-    Stage, Told,
+    Opening, Stage, Told,
     block::{Block, Blocks},
     board::{Board, LANES_MAX, Sum},
     disk::{PartFile, journal_path},
@@ -82,6 +82,7 @@ pub(super) struct Start {
     pub wanted: super::Wanted,
     pub received: Arc<AtomicU64>,
     pub lock: Arc<Lock>,
+    pub opening: Option<Opening>,
 }
 
 /// The threads behind a transfer. Dropped, they end by themselves.
@@ -99,7 +100,7 @@ impl Drop for Crew {
 }
 
 impl Crew {
-    pub fn start(start: Start) -> Crew {
+    pub fn start(start: Start) -> (Crew, Option<Opening>) {
         let blocks = Arc::new(Blocks::default());
         let (queue, blocks_to_write) = mpsc::channel(QUEUE_MAX);
         let layout = start.board.layout;
@@ -134,15 +135,16 @@ impl Crew {
                 digested
             }
         });
-        Crew { work, queue: Some(queue), writer: Some(writer), hash: Some(hash) }
+        (Crew { work, queue: Some(queue), writer: Some(writer), hash: Some(hash) }, start.opening)
     }
 
-    /// Fetches all parts that are missing.
-    pub async fn fetch(&mut self, told: &Told<'_>) -> Result<()> {
+    /// Fetches all parts that are missing, the first of them from the `opening`.
+    pub async fn fetch(&mut self, told: &Told<'_>, opening: Option<Opening>) -> Result<()> {
         let Some(queue) = self.queue.take() else { return Ok(()) };
         let mut round = Round {
             work: self.work.clone(),
             queue,
+            opening,
             lanes: JoinSet::new(),
             seats: HashMap::new(),
             named: 0,
@@ -313,6 +315,7 @@ impl Work {
 struct Round {
     work: Arc<Work>,
     queue: mpsc::Sender<Block>,
+    opening: Option<Opening>,
     lanes: JoinSet<Result<()>>,
     seats: HashMap<tokio::task::Id, Seat>,
     named: u32,
@@ -370,7 +373,13 @@ impl Round {
     fn begin(&mut self) {
         self.named += 1;
         let (lane, bytes) = (self.named, Arc::new(AtomicU64::new(0)));
-        let abort = self.lanes.spawn(lane::run(self.work.clone(), lane, self.queue.clone(), bytes.clone()));
+        let abort = self.lanes.spawn(lane::run(
+            self.work.clone(),
+            lane,
+            self.queue.clone(),
+            bytes.clone(),
+            self.opening.take(),
+        ));
         let seat = Seat { lane, bytes, before: 0, since: Instant::now(), since_bytes: 0, abort: abort.clone() };
         self.seats.insert(abort.id(), seat);
     }
@@ -415,7 +424,7 @@ struct Keeper {
 
 impl Keeper {
     fn new(work: &Arc<Work>) -> Keeper {
-        let (done, written) = (work.board().done(), work.board().written());
+        let (done, written) = work.board().counts();
         Keeper { work: work.clone(), saved_at: Instant::now(), done, written, saving: None }
     }
 
@@ -423,7 +432,7 @@ impl Keeper {
         if let Some(saving) = self.saving.take_if(|saving| saving.is_finished()) {
             joined(saving.await)??;
         }
-        let (done, written) = (self.work.board().done(), self.work.board().written());
+        let (done, written) = self.work.board().counts();
         let since = self.saved_at.elapsed();
         let parts = done != self.done && since >= JOURNAL_PARTS_EVERY;
         let bytes = written != self.written && since >= JOURNAL_BYTES_EVERY;
