@@ -1,7 +1,7 @@
 //! What the models room shows and is searched for: the list, the hub's answers, or one repository.
 
 import { SvelteMap } from "svelte/reactivity";
-import { api, asProblem, type Catalogue, type Entry, type HubHit, type JobId, type Problem } from "$api";
+import { api, asProblem, type Catalogue, type Entry, type HubHit, type JobId, type Problem, type Recommendation } from "$api";
 import { view } from "$state/view.svelte";
 import { NO_FILTERS, type Filters } from "./filters";
 
@@ -57,6 +57,17 @@ export const finding = new Finding();
 class Shelf {
   catalogue = $state.raw<Catalogue | null>(null);
   problem = $state.raw<Problem | null>(null);
+
+  /** The advice that was taken: it stays while its model comes, whatever else the free memory would suggest meanwhile. */
+  #taken = $state.raw<Recommendation | null>(null);
+
+  get advice(): Recommendation | null {
+    return this.#taken ?? this.catalogue?.recommended ?? null;
+  }
+
+  take() {
+    this.#taken = this.advice;
+  }
 
   async read() {
     try {

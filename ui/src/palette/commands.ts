@@ -72,12 +72,12 @@ function findModel() {
 
 function downloadCommands(): Command[] {
   const list: Command[] = [];
-  const advice = shelf.catalogue?.recommended;
+  const { advice } = shelf;
   const file = shelf.entry(advice?.entry ?? null)?.files.find((one) => one.path === advice?.file);
   const open = openDownloads();
   if (file && file.here === null && open.length === 0) {
     const name = shelf.entry(advice!.entry)!.name;
-    const run = () => (finding.show({ at: "list" }), void download(file.repository, file.path));
+    const run = () => (finding.show({ at: "list" }), shelf.take(), void download(file.repository, file.path));
     list.push({ id: "download-recommended", label: m.palette.downloadRecommended(name), run });
   }
   const [moving, resting] = [open.filter(isMoving), open.filter((job) => job.state === "paused")];

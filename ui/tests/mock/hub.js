@@ -3,7 +3,6 @@
 window.__MOCK_HUB__ = ({ rows, options, put, send, byId, problem, nextId }) => {
   const GB = 1e9;
   const FREE = 6.2 * GB;
-  const english = options.language === "en";
   const verdictOf = (memory) => (memory > FREE ? "too_large" : memory > FREE * 0.8 ? "tight" : "well");
   const hereOf = (repository, path) => rows.models.find((model) => model.source.kind === "hub" && model.source.repository === repository && model.source.file === path)?.id ?? null;
   const given = window.__CATALOGUE__ ?? { entries: [], licences: {} };
@@ -16,11 +15,12 @@ window.__MOCK_HUB__ = ({ rows, options, put, send, byId, problem, nextId }) => {
   const entryOf = (entry) => ({ ...entry, licence: given.licences[entry.licence], files: entry.files.map((file) => fileOf(entry, file)) });
   const catalogue = () => ({
     entries: given.entries.map(entryOf),
-    recommended: options.unadvised ? null : {
+    // The free memory is another once a model came: so may the advice be.
+    recommended: options.unadvised || rows.models.some((model) => model.name.startsWith("Qwen3-4B")) ? null : {
       entry: "qwen3-4b", file: given.entries.find((entry) => entry.id === "qwen3-4b")?.files.find((file) => file.quantization.startsWith("Q4_K"))?.path ?? "", memory_bytes: 3.4 * GB,
       reason: {
-        zh: "需要 3.4 GB 内存，现在空闲 6.2 GB，估计每秒约 9 个 token。它是这台电脑能流畅运行的最大的对话模型。",
-        en: "Needs 3.4 GB of memory, 6.2 GB are free, about 9 tokens a second. It is the largest chat model that runs well on this computer.",
+        zh: "Qwen3-4B（Q4_K_M）约需 3.4 GB 内存，现有 6.2 GB 可用（共 24.0 GB）；8 个处理器线程估计每秒约 9 个 token（按带宽粗略推算）。它是其中能流畅运行的最大的对话模型。",
+        en: "Qwen3-4B (Q4_K_M) needs about 3.4 GB of memory; 6.2 of 24.0 GB are free. 8 processor threads should give about 9 tokens a second (a rough guess from bandwidth). It is the largest chat model here that runs well.",
       },
     },
   });

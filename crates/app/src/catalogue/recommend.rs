@@ -105,7 +105,7 @@ fn reason(entry: &Entry, file: &EntryFile, machine: &Machine) -> Words {
     let (name, quantization) = (&entry.name, &file.quantization);
     Words {
         zh: format!(
-            "{name}（{quantization}）约需 {needed} GB 内存，现有 {free} GB 可用（共 {total} GB）；{zh}估计每秒约 {speed} 个词元（按带宽粗略推算）。它是其中能流畅运行的最大的对话模型。"
+            "{name}（{quantization}）约需 {needed} GB 内存，现有 {free} GB 可用（共 {total} GB）；{zh}估计每秒约 {speed} 个 token（按带宽粗略推算）。它是其中能流畅运行的最大的对话模型。"
         ),
         en: format!(
             "{name} ({quantization}) needs about {needed} GB of memory; {free} of {total} GB are free. {en} should give about {speed} tokens a second (a rough guess from bandwidth). It is the largest chat model here that runs well."
