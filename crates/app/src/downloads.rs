@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use huacaya_progress::Watch;
-use huacaya_store::{JobId, JobState, ModelId};
+use huacaya_store::{JobId, JobState};
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;
 
@@ -14,6 +14,7 @@ use crate::{
     fetching::{self, discard, is_folder, remove_empty, within},
     finding::ChoiceKind,
     jobs::{Outcome, Task, Tell},
+    merging,
 };
 
 /// As much of a commit as tells two apart.
@@ -72,31 +73,6 @@ pub(crate) fn download(app: &App, pick: &Pick, tell: Tell<'_>, watch: Watch<'_>)
     Ok(Outcome::Downloaded { model: fetching::fetch_model(app, pick, tell, watch)? })
 }
 
-pub(crate) fn download_and_merge(
-    app: &App,
-    name: &str,
-    base: &Pick,
-    adapter: &Pick,
-    tell: Tell<'_>,
-    watch: Watch<'_>,
-) -> Result<Outcome> {
-    let adapter = fetching::fetch_model(app, adapter, tell, watch)?;
-    let base = fetching::fetch_model(app, base, tell, watch)?;
-    merge(app, name, base, adapter, 1.0, tell, watch)
-}
-
-pub(crate) fn merge(
-    _app: &App,
-    _name: &str,
-    _base: ModelId,
-    _adapter: ModelId,
-    _strength: f32,
-    _tell: Tell<'_>,
-    _watch: Watch<'_>,
-) -> Result<Outcome> {
-    Err(Error::internal("not yet"))
-}
-
 impl App {
     pub(crate) async fn download(&self, address: String, choice: String) -> Result<JobId> {
         let (name, address) = self.picked(&address, &choice).await?;
@@ -110,7 +86,8 @@ impl App {
         let adapter = self.placed(self.whole(&plan.adapter.repository).await?).await?;
         let base = self.placed(self.base_of(&plan).await?).await?;
         let name = plan.adapter.name.clone();
-        self.start_download(Task::DownloadAndMerge { name, base, adapter }).await
+        let folder = self.free_folder(&name).await?;
+        self.start_download(Task::DownloadAndMerge { name, base, adapter, folder }).await
     }
 
     /// The original weights of a base, or an ungated copy of them that is the same byte for byte.
@@ -162,11 +139,6 @@ impl App {
         Ok(self.download_of(&task).await?.map(|(job, _)| job))
     }
 
-    pub(crate) async fn merge(&self, base: ModelId, adapter: ModelId, strength: f32, name: String) -> Result<JobId> {
-        let (base, adapter) = (self.inner.store.model(base).await?.id, self.inner.store.model(adapter).await?.id);
-        Ok(self.start_job(Task::Merge { name, base, adapter, strength }).await?.id)
-    }
-
     /// Starts a download, or goes on with the one that is for the same files already.
     pub(crate) async fn start_download(&self, task: Task) -> Result<JobId> {
         let turn = self.inner.jobs.starting.lock().await;
@@ -200,7 +172,9 @@ impl App {
     pub(crate) async fn unfinished(&self) -> Result<Vec<PathBuf>> {
         let mut places = Vec::new();
         for job in self.inner.store.jobs().await?.iter().filter(|job| job.state != JobState::Done) {
-            for pick in Task::of(job).iter().flat_map(Task::picks) {
+            let task = Task::of(job);
+            places.extend(task.iter().filter_map(merging::made_by).map(|folder| self.storage().join(folder)));
+            for pick in task.iter().flat_map(Task::picks) {
                 let root = fetching::root(self, pick);
                 if is_folder(pick.kind) {
                     places.push(within(root.clone(), &pick.model));
@@ -215,6 +189,9 @@ impl App {
     /// is not whole.
     pub(crate) async fn clear_away(&self, task: &Task) -> Result<()> {
         let storage = self.storage();
+        if let Some(folder) = merging::made_by(task) {
+            merging::clear_away(&storage, folder);
+        }
         for pick in task.picks() {
             let root = fetching::root(self, pick);
             for file in &pick.files {

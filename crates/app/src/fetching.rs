@@ -59,6 +59,7 @@ pub(crate) fn fetch_model(app: &App, pick: &Pick, tell: Tell<'_>, watch: Watch<'
             Err(error) => tracing::warn!(%error, "another program's file cannot be used"),
         }
     }
+    app.usable_storage()?;
     let root = root(app, pick);
     require_space(app, &root, pick)?;
     let total = pick.files.iter().map(|file| file.bytes).sum();

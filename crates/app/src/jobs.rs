@@ -24,7 +24,9 @@ use crate::{
     downloads::{self, Pick},
     elsewhere::Program,
     error::{Code, Error, Result},
-    hashing, import, loading, moving, recognition,
+    hashing, import, loading,
+    merging::{self, Merged},
+    moving, recognition,
     recognition::Recognised,
 };
 
@@ -60,10 +62,10 @@ pub enum Task {
     MoveStorage { name: String, from: PathBuf, to: PathBuf },
     /// Downloads what was picked, and takes it into the list.
     Download { name: String, address: Pick },
-    /// Downloads a base and an adapter, takes both into the list, and merges them.
-    DownloadAndMerge { name: String, base: Pick, adapter: Pick },
-    /// Merges an adapter into a base, as a new model of the list.
-    Merge { name: String, base: ModelId, adapter: ModelId, strength: f32 },
+    /// Downloads a base and an adapter, takes both into the list, and merges them into `folder`.
+    DownloadAndMerge { name: String, base: Pick, adapter: Pick, folder: String },
+    /// Merges an adapter into a base, as a new model of the list: in `folder`, below the storage folder.
+    Merge { name: String, base: ModelId, adapter: ModelId, strength: f32, folder: String },
 }
 
 impl Task {
@@ -72,7 +74,7 @@ impl Task {
     pub(crate) fn picks(&self) -> Vec<&Pick> {
         match self {
             Task::Download { address, .. } => vec![address],
-            Task::DownloadAndMerge { base, adapter, .. } => vec![base, adapter],
+            Task::DownloadAndMerge { base, adapter, .. } => vec![adapter, base],
             _ => Vec::new(),
         }
     }
@@ -217,11 +219,12 @@ fn run(app: &App, task: &Task, tell: Tell<'_>, watch: Watch<'_>) -> Result<Outco
         Task::Recognise { path, .. } => recognition::recognise(app, path, watch),
         Task::MoveStorage { from, to, .. } => moving::move_storage(app, from, to, watch),
         Task::Download { address, .. } => downloads::download(app, address, tell, watch),
-        Task::DownloadAndMerge { name, base, adapter } => {
-            downloads::download_and_merge(app, name, base, adapter, tell, watch)
+        Task::DownloadAndMerge { name, base, adapter, folder } => {
+            merging::download_and_merge(app, (name, folder), base, adapter, tell, watch)
         }
-        Task::Merge { name, base, adapter, strength } => {
-            downloads::merge(app, name, *base, *adapter, *strength, tell, watch)
+        Task::Merge { name, base, adapter, strength, folder } => {
+            let merged = Merged { name, base: *base, adapter: *adapter, strength: *strength, folder };
+            merging::merge(app, &merged, tell, watch)
         }
     }
 }
