@@ -29,6 +29,7 @@ pub mod inspector;
 pub mod jobs;
 pub mod loading;
 pub mod log;
+mod merging;
 pub mod metadata;
 mod model_files;
 pub mod models;
