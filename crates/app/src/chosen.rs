@@ -84,7 +84,11 @@ impl ChosenPaths {
 
     fn find(&self, id: u32, purpose: Purpose) -> Option<(PathBuf, Option<(Program, String)>)> {
         let inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        inner.paths.get(&id).filter(|known| known.purpose == purpose).map(|known| (known.path.clone(), known.program.clone()))
+        inner
+            .paths
+            .get(&id)
+            .filter(|known| known.purpose == purpose)
+            .map(|known| (known.path.clone(), known.program.clone()))
     }
 }
 
@@ -95,12 +99,7 @@ impl App {
     }
 
     /// The same for a path that was found among another program's.
-    pub(crate) fn offer_of(
-        &self,
-        path: &Path,
-        purpose: Purpose,
-        program: Option<(Program, String)>,
-    ) -> Result<Chosen> {
+    pub(crate) fn offer_of(&self, path: &Path, purpose: Purpose, program: Option<(Program, String)>) -> Result<Chosen> {
         let path = std::path::absolute(path).map_err(|error| Error::unreadable(path, &error))?;
         let bytes = match purpose {
             Purpose::Read => {

@@ -19,7 +19,7 @@ use crate::{
     error::{Error, Result},
     import::rename,
     model_files::{entries, file_name, file_now, files_of, paths_of},
-    storage::{DELETED, Found, files_below},
+    storage::{DELETED, Found, files_below, sync_folder},
 };
 
 /// What deleting a model would do.
@@ -34,6 +34,7 @@ pub struct Deletion {
 
 impl App {
     pub(crate) async fn deletion(&self, model: ModelId) -> Result<Deletion> {
+        self.refresh_storage().await?;
         let used_by_chats = self.inner.store.chats_of_model(model).await?;
         let row = self.inner.store.model(model).await?;
         let path = self.inner.store.model_file(model).await?.path;
@@ -49,6 +50,7 @@ impl App {
     }
 
     pub(crate) async fn delete_model(&self, model: ModelId) -> Result<()> {
+        self.refresh_storage().await?;
         let row = self.inner.store.model(model).await?;
         let path = self.inner.store.model_file(model).await?.path;
         if !row.in_storage || !path.exists() {
@@ -69,6 +71,7 @@ impl App {
 
     /// Brings the files of a deleted model back to where they were.
     pub(crate) async fn bring_back(&self, model: ModelId) -> Result<()> {
+        self.refresh_storage().await?;
         let deleted = self.inner.store.deleted_models().await?;
         let Some(deleted) = deleted.into_iter().find(|deleted| deleted.id == model) else { return Ok(()) };
         let (file, waiting) = (deleted.file.clone(), waiting(&self.storage(), model));
@@ -170,7 +173,7 @@ fn put_aside(path: &Path, others: &[PathBuf], storage: &Path, waiting: &Path) ->
         fs::create_dir_all(folder).map_err(|error| Error::unwritable(folder, &error))?;
         rename(&file, &place)?;
     }
-    sync(waiting);
+    sync_folder(waiting);
     // `<owner>--<name>/` of a download, once nothing is left in it.
     let mut folder = path.parent();
     while let Some(empty) = folder.filter(|folder| *folder != storage && folder.starts_with(storage)) {
@@ -186,7 +189,7 @@ fn take_back(file: &ModelFile, waiting: &Path) -> Result<ModelFile> {
     let above = file.path.parent().unwrap_or(&file.path);
     fs::create_dir_all(above).map_err(|error| Error::unwritable(above, &error))?;
     take_out(waiting, above)?;
-    sync(above);
+    sync_folder(above);
     remove(waiting)?;
     let now = file_now(&file.path)?;
     Ok(if now.bytes == file.bytes { now } else { file.clone() })
@@ -214,12 +217,5 @@ fn remove(folder: &Path) -> Result<()> {
     match fs::remove_dir_all(folder) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Error::unwritable(folder, &error)),
         _ => Ok(()),
-    }
-}
-
-/// Sees the renames onto the disk, where the system lets a folder be synced.
-fn sync(folder: &Path) {
-    if let Ok(folder) = fs::File::open(folder) {
-        let _ = folder.sync_all();
     }
 }

@@ -31,7 +31,8 @@ pub(crate) fn verify(app: &App, model: ModelId, watch: Watch<'_>) -> Result<Outc
 
 fn judge(app: &App, model: ModelId, asked: bool, watch: Watch<'_>) -> Result<Outcome> {
     let (runtime, store) = (&app.inner.runtime, &app.inner.store);
-    let file = if asked { runtime.block_on(app.ready_model(model))?.1 } else { runtime.block_on(store.model_file(model))? };
+    let file =
+        if asked { runtime.block_on(app.ready_model(model))?.1 } else { runtime.block_on(store.model_file(model))? };
     let found = sha256(&file.path, watch)?;
     let change = |row: &mut Model| {
         row.hash = state(row, &found);

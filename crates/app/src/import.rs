@@ -44,14 +44,14 @@ pub(crate) fn import(
     }
     let path = whole_of(path);
     facts(&path, &file_name(&path), None)?;
-    let storage = app.storage();
-    let place = if copy && !path.starts_with(&storage) { copy_in(&storage, &path, watch)? } else { path };
-    let source =
-        program.map_or(Source::File, |(program, _)| Source::Program { program: program.word().to_string() });
+    let place =
+        if copy && !path.starts_with(app.storage()) { copy_in(&app.usable_storage()?, &path, watch)? } else { path };
+    let source = program.map_or(Source::File, |(program, _)| Source::Program { program: program.word().to_string() });
     let mut model = app.inner.runtime.block_on(app.register(&place, source))?;
     if let Some((_, name)) = program.filter(|_| file_name(&place).starts_with(&model.name)) {
         // A blob's name tells nothing, the program's own name of it does.
-        model = app.inner.runtime.block_on(app.inner.store.update_model(model.id, |row| row.name = name.to_string()))?;
+        model =
+            app.inner.runtime.block_on(app.inner.store.update_model(model.id, |row| row.name = name.to_string()))?;
     }
     app.inner.runtime.block_on(app.start_hash(&model))?;
     Ok(Outcome::Imported { model: model.id })
@@ -207,7 +207,7 @@ impl App {
     /// Writes the bundled model into the storage folder, unless it is there or was deleted, and puts it into the list at
     /// the first start.
     pub(crate) async fn provide_demo(&self) -> Result<()> {
-        let path = self.storage().join(DEMO_FILE);
+        let path = self.usable_storage()?.join(DEMO_FILE);
         let known = self.inner.store.model_at(&path).await?;
         let listed = self.inner.store.models().await?;
         if known.is_some_and(|known| listed.iter().all(|model| model.id != known)) {

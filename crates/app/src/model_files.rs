@@ -44,7 +44,8 @@ pub(crate) fn whole_of(path: &Path) -> PathBuf {
     let of_folder = name == CONFIG
         || name == ADAPTER_CONFIG
         || name.ends_with(".index.json")
-        || ["model", "pytorch_model", "adapter_model"].iter().any(|stem| name.starts_with(stem)) && is_saved_weights(path);
+        || ["model", "pytorch_model", "adapter_model"].iter().any(|stem| name.starts_with(stem))
+            && is_saved_weights(path);
     if of_folder && is_model_folder(folder) { folder.to_path_buf() } else { first_part(path) }
 }
 

@@ -20,7 +20,7 @@ use crate::{
     import::{copy_file, part_of, rename, room},
     jobs::{Outcome, Task},
     model_files::{entries, file_name, file_now},
-    storage::{Found, STORAGE, files_below, unusable},
+    storage::{Found, STORAGE, files_below, sync_folder, unusable},
 };
 
 /// Lies in the new folder until the move is done: what is there already was brought by it.
@@ -31,6 +31,7 @@ const PROBE: &str = ".huacaya-probe";
 impl App {
     pub(crate) async fn move_storage(&self, chosen: u32) -> Result<JobId> {
         let to = self.chosen(chosen, Purpose::Read)?;
+        self.refresh_storage().await?;
         let task = Task::MoveStorage { name: file_name(&to), from: self.storage(), to };
         Ok(self.start_job(task).await?.id)
     }
@@ -186,18 +187,25 @@ impl Move<'_> {
             return Ok(());
         }
         let part = part_of(&place);
-        copy_file(&file.path, &part, &mut self.progress, watch)?;
-        let copied = fs::metadata(&part).map_err(|error| Error::unreadable(&part, &error))?.len();
+        let copied = self.copy(file, &part, watch).and_then(|()| rename(&part, &place));
+        // What is left of an attempt is of no use; that it cannot be removed changes nothing.
+        copied.inspect_err(|_| drop(fs::remove_file(&part)))
+    }
+
+    fn copy(&mut self, file: &Found, part: &Path, watch: Watch<'_>) -> Result<()> {
+        copy_file(&file.path, part, &mut self.progress, watch)?;
+        let copied = fs::metadata(part).map_err(|error| Error::unreadable(part, &error))?.len();
         if copied != file.bytes {
             let reason = format!("{} has {copied} bytes after the copy, not {}", part.display(), file.bytes);
             return Err(unusable(self.to, reason));
         }
-        rename(&part, &place)
+        Ok(())
     }
 
     /// The row stands for the new place from now on. A file that was missing or changed before is so there too.
     fn switch(&self, model: ModelId, file: &ModelFile, before: Option<&ModelFile>, place: &Path) -> Result<()> {
         let mut moved = ModelFile { path: place.to_path_buf(), ..file.clone() };
+        sync_folder(if place.is_dir() { place } else { place.parent().unwrap_or(place) });
         match file_now(place) {
             // A copy is newer than what was copied, and no change of it.
             Ok(now) if now.bytes == file.bytes && before == Some(file) => moved.modified_ms = now.modified_ms,

@@ -46,7 +46,7 @@ impl Places {
         &self.home
     }
 
-    /// Model files put here are found.
+    /// Where models are kept, unless the person chose another folder.
     pub fn models(&self) -> PathBuf {
         self.home.join("models")
     }
@@ -64,7 +64,7 @@ impl Places {
 
     /// Makes the folders that are missing.
     pub(crate) fn prepare(&self) -> Result<()> {
-        for folder in [self.home.clone(), self.models(), self.logs()] {
+        for folder in [self.home.clone(), self.logs()] {
             fs::create_dir_all(&folder).map_err(|error| unusable(&folder, error))?;
         }
         Ok(())

@@ -148,7 +148,29 @@ impl App {
         self.inner.storage.now()
     }
 
+    /// The same, when it is to be written into: a folder that the person chose and that is gone is not made anew, for it
+    /// would come to lie on another disk.
+    pub(crate) fn usable_storage(&self) -> Result<PathBuf> {
+        let folder = self.storage();
+        if folder == self.inner.places.models() {
+            fs::create_dir_all(&folder).map_err(|error| unusable(&folder, error))?;
+        } else if !folder.is_dir() {
+            return Err(unusable(&folder, "it is not there"));
+        }
+        Ok(folder)
+    }
+
+    /// Another process may have moved it.
+    pub(crate) async fn refresh_storage(&self) -> Result<()> {
+        let folder = find(&self.inner.store, &self.inner.places).await?;
+        if folder != self.storage() && !self.inner.storage.is_moving() {
+            self.inner.storage.set(folder);
+        }
+        Ok(())
+    }
+
     pub(crate) async fn disk_use(&self) -> Result<DiskUse> {
+        self.refresh_storage().await?;
         let folder = self.storage();
         let mut largest: Vec<Largest> = (self.inner.store.models().await?.into_iter())
             .filter(|model| model.in_storage)
@@ -181,6 +203,13 @@ fn measure(folder: &Path, largest: Vec<Largest>) -> Result<DiskUse> {
         total_bytes: fs4::total_space(disk).map_err(|error| Error::unreadable(disk, &error))?,
         largest,
     })
+}
+
+/// Sees renames in a folder onto the disk, where the system lets a folder be synced.
+pub(crate) fn sync_folder(folder: &Path) {
+    if let Ok(folder) = fs::File::open(folder) {
+        let _ = folder.sync_all();
+    }
 }
 
 /// The nearest folder above (or itself) that is there.

@@ -31,12 +31,23 @@ pub enum Source {
     /// A file or folder that the person pointed at, or put into the storage folder.
     File,
     /// Another program's file, used in its place.
-    Program { program: String },
+    Program {
+        program: String,
+    },
     /// `file`: the first, of a model of several.
-    Hub { endpoint: String, repository: String, revision: String, file: String },
-    Url { url: String },
+    Hub {
+        endpoint: String,
+        repository: String,
+        revision: String,
+        file: String,
+    },
+    Url {
+        url: String,
+    },
     /// Made here; `from` says of what.
-    Made { from: String },
+    Made {
+        from: String,
+    },
 }
 
 /// What is known of a model's SHA-256.
@@ -514,14 +525,15 @@ impl Store {
         let mut write = self.write("remove or restore the model").await?;
         let attempt = write.attempt;
         let trash = with_files.then(|| write.owner().to_string());
-        let result = sqlx::query("UPDATE models SET deleted_ms = ?, trash = ? WHERE id = ? AND (deleted_ms IS NULL) = ?")
-            .bind(deleted_ms)
-            .bind(trash)
-            .bind(model)
-            .bind(deleted_ms.is_some())
-            .execute(write.conn())
-            .await
-            .attempt(attempt)?;
+        let result =
+            sqlx::query("UPDATE models SET deleted_ms = ?, trash = ? WHERE id = ? AND (deleted_ms IS NULL) = ?")
+                .bind(deleted_ms)
+                .bind(trash)
+                .bind(model)
+                .bind(deleted_ms.is_some())
+                .execute(write.conn())
+                .await
+                .attempt(attempt)?;
         if result.rows_affected() == 0 {
             return Err(Error::Missing(Key::Model(model)));
         }

@@ -6,8 +6,8 @@ mod common;
 
 use common::{Folder, body, new_chat, open, turn};
 use huacaya_store::{
-    Attachment, Draft, Error, Example, HashState, JobState, Model, ModelFile, ModelId, ModelKind, ModelState, Parameters, Persona,
-    PersonaId, ROW_DAMAGED, Role, Source, Store,
+    Attachment, Draft, Error, Example, HashState, JobState, Model, ModelFile, ModelId, ModelKind, ModelState,
+    Parameters, Persona, PersonaId, ROW_DAMAGED, Role, Source, Store,
 };
 use sqlx::Connection;
 

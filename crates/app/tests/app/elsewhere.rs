@@ -52,10 +52,10 @@ fn blob(store: &Path) -> (PathBuf, String) {
 
 fn manifest(digest: &str, size: u64) -> String {
     json!({"schemaVersion": 2, "mediaType": "application/vnd.docker.distribution.manifest.v2+json",
-        "layers": [
-            {"mediaType": "application/vnd.ollama.image.model", "digest": digest, "size": size},
-            {"mediaType": "application/vnd.ollama.image.params", "digest": "sha256:00", "size": 3},
-        ]})
+    "layers": [
+        {"mediaType": "application/vnd.ollama.image.model", "digest": digest, "size": size},
+        {"mediaType": "application/vnd.ollama.image.params", "digest": "sha256:00", "size": 3},
+    ]})
     .to_string()
 }
 
@@ -147,7 +147,10 @@ async fn the_folders_of_lm_studio_jan_and_modelscope_are_looked_through() {
     };
     put("llamacpp/models/unsloth/Qwen3-Q4_K_M/model.gguf");
     put("llamacpp/models/named/model.gguf");
-    write(&folder.join("llamacpp/models/named/model.yml"), "model_path: /etc/passwd\nname: \"小羊驼\"\nsize_bytes: 5\n");
+    write(
+        &folder.join("llamacpp/models/named/model.yml"),
+        "model_path: /etc/passwd\nname: \"小羊驼\"\nsize_bytes: 5\n",
+    );
     put("models/huggingface.co/owner/old/old.Q4_0.gguf");
     let all = found(&app, Program::Jan, &folder).await;
     assert_eq!(names(&all), ["huggingface.co/owner/old · old.Q4_0", "unsloth/Qwen3-Q4_K_M", "小羊驼"]);

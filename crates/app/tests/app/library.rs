@@ -59,7 +59,10 @@ async fn any_file_of_a_split_model_stands_for_all_of_them_and_a_missing_one_is_n
     let chosen = app.offer(&first, Purpose::Read).unwrap();
     let job = call(&app, "import_model", json!({"chosen": chosen.id, "copy": false})).await;
     let error = ended(&app, job).await.error.unwrap();
-    assert_eq!((error.code.as_str(), error.values["path"].as_str()), ("model_missing", "分开 model-00002-of-00002.gguf"));
+    assert_eq!(
+        (error.code.as_str(), error.values["path"].as_str()),
+        ("model_missing", "分开 model-00002-of-00002.gguf")
+    );
     // A part that vanished later is seen, too.
     fs::rename(&copy, home.outside().join("away")).unwrap();
     let _: Value = call(&app, "scan_models", json!({})).await;
@@ -90,7 +93,10 @@ async fn a_folder_is_taken_in_its_place_or_copied_without_what_is_not_the_models
     let keys = inside["metadata"].as_array().unwrap();
     let hidden = keys.iter().find(|row| row["key"] == "hidden_size").unwrap();
     let config: Value = serde_json::from_slice(&fs::read(folder.join("config.json")).unwrap()).unwrap();
-    assert_eq!((hidden["kind"].as_str(), hidden["value"].as_str()), (Some("NUMBER"), Some(&*config["hidden_size"].to_string())));
+    assert_eq!(
+        (hidden["kind"].as_str(), hidden["value"].as_str()),
+        (Some("NUMBER"), Some(&*config["hidden_size"].to_string()))
+    );
     let tensors = inside["tensors"].as_array().unwrap();
     let embedding = tensors.iter().find(|tensor| tensor["name"] == "model.embed_tokens.weight").unwrap();
     assert_eq!(embedding["shape"], json!([config["vocab_size"], config["hidden_size"]]));
@@ -117,7 +123,8 @@ async fn an_adapter_is_listed_with_its_base_and_cannot_be_loaded() {
     assert!(inside["tensors"][0]["name"].as_str().unwrap().contains("lora"), "{inside}");
 
     // One without weights is none, and its base may be named in a way that is no line of text.
-    fs::remove_file(fs::read_dir(&folder).unwrap().flatten().map(|entry| entry.path()).find(is_weights).unwrap()).unwrap();
+    fs::remove_file(fs::read_dir(&folder).unwrap().flatten().map(|entry| entry.path()).find(is_weights).unwrap())
+        .unwrap();
     let chosen = app.offer(&folder, Purpose::Read).unwrap();
     let job = call(&app, "import_model", json!({"chosen": chosen.id, "copy": false})).await;
     assert_eq!(ended(&app, job).await.error.unwrap().code, "model_missing");
@@ -299,5 +306,31 @@ async fn a_models_persona_is_that_of_new_chats_with_it() {
     let chat: Chat = call(&app, "new_chat", json!({"kind": "chat"})).await;
     assert_eq!(chat.persona, None);
     assert_eq!(refused(&app, "set_model", json!({"model": model, "parameters": {}, "persona": 99})).await, "gone");
+    app.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_of_a_chat_that_was_taken_in_from_a_file_is_made_again_by_the_same_model() {
+    use base64::{Engine, prelude::BASE64_STANDARD};
+    let home = Home::new();
+    let (app, model) = home.start_with_tiny().await;
+    row(&app, model, hashed).await;
+    call::<()>(&app, "set_setting", json!({"key": "parameters", "value": {"tokens_max": 8}})).await;
+    let sent: Value = call(&app, "send_message", json!({"text": "说", "attachments": [], "begin": ""})).await;
+    let mut mirror = Mirror::new(&app).await;
+    call::<()>(&app, "open_chat", json!({"chat": sent["chat"]})).await;
+    let answer = mirror.answer(serde_json::from_value(sent["answer"].clone()).unwrap()).await;
+    let text: String = call(&app, "export_text", json!({"chat": sent["chat"], "format": "json"})).await;
+    call::<()>(&app, "set_setting", json!({"key": "model", "value": null})).await;
+    let _: Value = call(&app, "import_chats", json!({"name": "x.json", "base64": BASE64_STANDARD.encode(text)})).await;
+    let chats = Mirror::new(&app).await.chats;
+    let taken = chats.values().find(|chat| Value::from(chat.id.0) != sent["chat"]).unwrap();
+    call::<()>(&app, "open_chat", json!({"chat": taken.id})).await;
+    mirror.until(|mirror| mirror.messages.values().any(|row| row.chat == taken.id && row.made.is_some())).await;
+    let there = mirror.messages.values().find(|row| row.chat == taken.id && row.made.is_some()).unwrap().id;
+    let again = call(&app, "run_again", json!({"message": there})).await;
+    let again = mirror.answer(again).await;
+    assert_eq!(again.body.unwrap().text, answer.body.unwrap().text);
+    assert_eq!(again.made.unwrap().model, model);
     app.shut_down().await;
 }

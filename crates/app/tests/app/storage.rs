@@ -102,7 +102,10 @@ async fn a_folder_that_cannot_take_the_models_is_refused_and_left_as_it_was() {
     fs::write(&file, b"").unwrap();
     for refused in [inside.clone(), models.parent().unwrap().to_path_buf(), taken.clone(), file] {
         let error = move_to(&app, &refused).await.error.unwrap();
-        assert_eq!((error.code.as_str(), error.values["path"].as_str()), ("storage_unusable", refused.to_str().unwrap()));
+        assert_eq!(
+            (error.code.as_str(), error.values["path"].as_str()),
+            ("storage_unusable", refused.to_str().unwrap())
+        );
     }
     assert_eq!(fs::read_dir(&taken).unwrap().count(), 1);
     assert_eq!(fs::read(taken.join("单个.gguf")).unwrap(), b"mine");
@@ -215,7 +218,84 @@ async fn the_scan_looks_two_folders_deep_and_leaves_unfinished_ones_alone() {
     let scan: Value = call(&app, "scan_models", json!({})).await;
     let mut found: Vec<String> = Mirror::new(&app).await.models.values().map(|row| row.path.clone()).collect();
     found.sort();
-    let wanted = ["huacaya-demo.gguf", "owner--a/Q4/deep.gguf", "owner--a/a.gguf", "owner--c/split-00001-of-00002.gguf", "owner--d"];
+    let wanted = [
+        "huacaya-demo.gguf",
+        "owner--a/Q4/deep.gguf",
+        "owner--a/a.gguf",
+        "owner--c/split-00001-of-00002.gguf",
+        "owner--d",
+    ];
     assert_eq!(found, wanted.map(|path| models.join(path).to_str().unwrap().to_string()), "{scan}");
+    app.shut_down().await;
+}
+
+/// The folder is on a disk that is not plugged in.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_storage_folder_that_is_gone_is_waited_for_and_not_made_anew() {
+    let home = Home::new();
+    let app = furnished(&home).await;
+    let (to, away) = (home.outside().join("disk"), home.outside().join("unplugged"));
+    fs::create_dir(&to).unwrap();
+    assert_eq!(move_to(&app, &to).await.state, JobState::Done);
+    let deleted = Mirror::new(&app).await.models.into_values().find(|row| row.path.ends_with("folder")).unwrap().id;
+    call::<()>(&app, "delete_model", json!({"model": deleted})).await;
+    app.shut_down().await;
+    drop(app);
+    fs::rename(&to, &away).unwrap();
+    let app = home.start().await;
+    let mirror = Mirror::new(&app).await;
+    assert!(mirror.models.values().all(|row| row.state == ModelState::Missing), "{:?}", mirror.models);
+    let file = home.outside().join("new.gguf");
+    tiny::write_with_template(&file, "{{ messages[0]['content'] }}");
+    let chosen = app.offer(&file, Purpose::Read).unwrap();
+    let job: JobId = call(&app, "import_model", json!({"chosen": chosen.id, "copy": true})).await;
+    let error = ended(&app, job).await.error.unwrap();
+    assert_eq!((error.code.as_str(), error.values["path"].as_str()), ("storage_unusable", to.to_str().unwrap()));
+    assert!(!to.exists());
+    fs::rename(&away, &to).unwrap();
+    let _: Value = call(&app, "scan_models", json!({})).await;
+    all_in(&app, &to, 3).await;
+    // What was deleted before was not forgotten meanwhile.
+    call::<()>(&app, "restore_model", json!({"model": deleted})).await;
+    all_in(&app, &to, 4).await;
+    app.shut_down().await;
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_disk_that_is_too_small_is_refused_before_anything_is_copied() {
+    use std::os::unix::fs::MetadataExt;
+    let home = Home::new();
+    let Ok(other) = tempfile::tempdir_in("/dev/shm") else { return };
+    if fs::metadata(other.path()).unwrap().dev() == fs::metadata(home.outside()).unwrap().dev() {
+        return;
+    }
+    let app = home.start().await;
+    let models = home.path().join("models");
+    // Takes no room here; copied, it would take more than any memory has.
+    fs::File::create(models.join("sparse.bin")).unwrap().set_len(1 << 42).unwrap();
+    let job = move_to(&app, other.path()).await;
+    let error = job.error.unwrap();
+    assert_eq!((error.code.as_str(), error.values["path"].as_str()), ("space_short", other.path().to_str().unwrap()));
+    assert!(error.values["needed"].parse::<u64>().unwrap() >= 1 << 42);
+    assert_eq!(fs::read_dir(other.path()).unwrap().count(), 0);
+    all_in(&app, &models, 1).await;
+    app.shut_down().await;
+}
+
+/// Another window on the same data folder, open while the first moves the storage folder.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn another_program_follows_the_move() {
+    let home = Home::new();
+    let app = furnished(&home).await;
+    let second = home.start().await;
+    let to = home.outside().join("to");
+    fs::create_dir(&to).unwrap();
+    assert_eq!(move_to(&app, &to).await.state, JobState::Done);
+    let _: Value = call(&second, "scan_models", json!({})).await;
+    all_in(&second, &to, 4).await;
+    let used: Value = call(&second, "disk_use", json!({})).await;
+    assert_eq!(used["folder"].as_str(), to.to_str());
+    second.shut_down().await;
     app.shut_down().await;
 }
