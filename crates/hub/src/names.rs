@@ -10,8 +10,8 @@ use crate::{
     network::Dialect,
 };
 
-/// The file systems in use hold 255 bytes (or 255 UTF-16 units) in a name.
-const COMPONENT_BYTES_MAX: usize = 255;
+/// The file systems in use hold 255 bytes (or 255 UTF-16 units) in a name; an unfinished file's journal adds 14 to it.
+const COMPONENT_BYTES_MAX: usize = 241;
 /// Repositories are a few folders deep; what Windows opens without special paths is not much longer.
 const PATH_BYTES_MAX: usize = 1024;
 /// Hugging Face bounds an owner and a name to 96 characters; ModelScope's are shorter.

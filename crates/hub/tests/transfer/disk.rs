@@ -2,7 +2,7 @@
 
 use std::{fs, process::Command};
 
-use huacaya_hub::{Error, Wanted};
+use huacaya_hub::{Error, FileName, Wanted};
 use huacaya_loopback::Fault;
 
 use crate::{
@@ -79,6 +79,19 @@ async fn a_place_under_a_file_is_no_place() {
 async fn a_folder_that_is_not_there_yet_is_made() {
     let setting = setting();
     let wanted = Wanted { place: setting.folder().join("team--model/deep/model.gguf"), ..setting.wanted() };
+    setting.fetch_it(&wanted).await.unwrap();
+    assert!(wanted.place.exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_name_that_is_accepted_can_be_fetched() {
+    let setting = setting();
+    let longest = (1..=255)
+        .rev()
+        .map(|length| "名".repeat(length / 3) + &"x".repeat(length % 3))
+        .find_map(|name| FileName::parse(&name).ok());
+    let wanted = Wanted { place: longest.unwrap().in_folder(&setting.folder()), ..setting.wanted() };
+    setting.fetch_until(&wanted, BYTES / 2).await.unwrap_err();
     setting.fetch_it(&wanted).await.unwrap();
     assert!(wanted.place.exists());
 }
