@@ -894,7 +894,7 @@ export type Task = { "kind": "load", model: ModelId, name: string, context: numb
 /**
  * Whose file it is, where another program's was found.
  */
-program: Program | null, } | { "kind": "hash", model: ModelId, name: string, } | { "kind": "verify", model: ModelId, name: string, } | { "kind": "recognise", name: string, path: string, } | { "kind": "move_storage", name: string, from: string, to: string, } | { "kind": "download", name: string, address: Pick, } | { "kind": "download_and_merge", name: string, base: Pick, adapter: Pick, } | { "kind": "merge", name: string, base: ModelId, adapter: ModelId, strength: number, };
+program: Program | null, } | { "kind": "hash", model: ModelId, name: string, } | { "kind": "verify", model: ModelId, name: string, } | { "kind": "recognise", name: string, path: string, } | { "kind": "move_storage", name: string, from: string, to: string, } | { "kind": "download", name: string, address: Pick, } | { "kind": "download_and_merge", name: string, base: Pick, adapter: Pick, folder: string, } | { "kind": "merge", name: string, base: ModelId, adapter: ModelId, strength: number, folder: string, };
 
 /**
  * A tensor.

@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// Slow enough to be caught in the middle.
-const SLOW: Fault = Fault::Slow { bytes_per_second: 1_500_000 };
+const SLOW: Fault = Fault::Slow { bytes_per_second: 4_000_000 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_download_becomes_a_verified_model_that_answers() {
@@ -103,17 +103,18 @@ async fn two_starts_of_the_same_download_are_one() {
     job_is(&app, one, |job| job.done > 0).await;
     let page: Value = call(&app, "read_repository", json!({"address": "team/large"})).await;
     assert_eq!(page["choices"][0]["job"], json!(one));
-    hub.mend();
     let model = model(&app, one).await;
-    assert_eq!(hub.bytes_sent("large.gguf"), bytes.len() as u64 + header_bytes(&hub));
+    assert_eq!(bytes_of_transfers(&hub), bytes.len() as u64, "no byte of it came twice");
     let page: Value = call(&app, "read_repository", json!({"address": "team/large"})).await;
     assert_eq!((page["choices"][0]["here"].clone(), page["choices"][0]["job"].clone()), (json!(model.id), Value::Null));
     app.shut_down().await;
 }
 
-/// What the page read of the file's beginning, to know its shape.
-fn header_bytes(hub: &Loopback) -> u64 {
-    hub.transfers("large.gguf").iter().filter(|one| one.range.as_deref() == Some("bytes=0-2097151")).map(|one| one.bytes).sum()
+/// Sent by the hub, but for what the page read of the file's beginning and the one byte that a transfer asks first.
+fn bytes_of_transfers(hub: &Loopback) -> u64 {
+    let looks = ["bytes=0-2097151", "bytes=0-0"];
+    let is_part = |range: &Option<String>| range.as_deref().is_none_or(|range| !looks.contains(&range));
+    hub.transfers("large.gguf").iter().filter(|one| is_part(&one.range)).map(|one| one.bytes).sum()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -167,9 +168,12 @@ async fn a_broken_model_with_the_right_hash_is_never_listed() {
     let hub = hub("team/broken", "broken.gguf", broken);
     hub.add(RepositorySpec::new("team/page").file("page.gguf", b"<html>404</html>".to_vec()));
     let app = start(&home, &hub).await;
-    for (repository, file, codes) in
-        [("team/broken", "broken.gguf", ["model_incomplete", "model_broken"]), ("team/page", "page.gguf", ["model_broken"; 2])]
-    {
+    hub.add(RepositorySpec::new("team/noise").file("noise.gguf", vec![7; 4000]));
+    for (repository, file, codes) in [
+        ("team/broken", "broken.gguf", ["model_incomplete", "model_broken"]),
+        ("team/page", "page.gguf", ["not_a_file", "model_broken"]),
+        ("team/noise", "noise.gguf", ["model_broken"; 2]),
+    ] {
         let job = download(&app, repository, file).await;
         let (code, _) = failure(&app, job).await;
         assert!(codes.contains(&code.as_str()), "{file}: {code}");
@@ -261,4 +265,85 @@ async fn going_offline_lets_a_download_wait_and_it_goes_on_by_itself() {
     call::<()>(&app, "set_setting", json!({"key": "offline", "value": false})).await;
     model(&app, job).await;
     app.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_token_opens_a_gated_repository_and_is_sent_to_its_own_host_only() {
+    const TOKEN: &str = "hf_only_for_the_hub";
+    let home = Home::new();
+    let hub = Loopback::start();
+    hub.add(RepositorySpec::new("team/gated").file("tiny.gguf", small(&home)).gated());
+    hub.accept_token(TOKEN, true);
+    let app = start(&home, &hub).await;
+    let place: String = call(&app, "set_token", json!({"url": hub.url(), "token": TOKEN})).await;
+    assert!(["keyring", "file"].contains(&place.as_str()), "{place}");
+    let network: Value = call(&app, "network", json!({})).await;
+    assert_eq!(network["endpoints"][0]["token"], json!(place));
+    assert!(!network.to_string().contains(TOKEN));
+    let job = download(&app, "team/gated", "tiny.gguf").await;
+    model(&app, job).await;
+    let hosts: Vec<String> = hub.hosts_that_saw(TOKEN).into_iter().collect();
+    assert_eq!(hosts, [hub.url().trim_start_matches("http://")], "not the host that the files come from");
+    let place: String = call(&app, "set_token", json!({"url": hub.url(), "token": null})).await;
+    assert_eq!(place, "none");
+    app.shut_down().await;
+    let log = fs::read_to_string(home.path().join("logs").join("huacaya.log")).unwrap_or_default();
+    assert!(!log.contains(TOKEN));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn another_endpoint_takes_over_where_the_first_is_gone() {
+    let home = Home::new();
+    let bytes = large(&home);
+    let (first, second) = (hub("team/large", "large.gguf", bytes.clone()), hub("team/large", "large.gguf", bytes.clone()));
+    first.fault("large.gguf", SLOW);
+    let app = home.start().await;
+    let endpoint = |hub: &Loopback, name: &str| json!({"name": name, "url": hub.url(), "dialect": "hugging_face"});
+    let endpoints = json!([endpoint(&first, "first"), endpoint(&second, "second")]);
+    call::<()>(&app, "set_endpoints", json!({"endpoints": endpoints})).await;
+    let job = download(&app, "team/large", "large.gguf").await;
+    job_is(&app, job, |job| job.done > 1_000_000).await;
+    first.unplug();
+    let model = model(&app, job).await;
+    assert!(fs::read(&model.path).unwrap() == bytes);
+    assert!(second.bytes_sent("large.gguf") > 0);
+    app.shut_down().await;
+}
+
+/// Run in a process of its own by the test below: where the cache is comes from the environment.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "another test runs it, with a cache of its own"]
+async fn with_a_cache() {
+    let home = Home::new();
+    let bytes = small(&home);
+    let hub = hub("team/tiny", "tiny.gguf", bytes.clone());
+    let commit = hub.repository("team/tiny").unwrap().commit();
+    let cache = std::path::PathBuf::from(std::env::var_os("HF_HUB_CACHE").unwrap());
+    let snapshot = cache.join("models--team--tiny").join("snapshots").join(commit);
+    fs::create_dir_all(&snapshot).unwrap();
+    let cached = snapshot.join("tiny.gguf");
+    fs::write(&cached, &bytes).unwrap();
+    let app = start(&home, &hub).await;
+    let page: Value = call(&app, "read_repository", json!({"address": "team/tiny"})).await;
+    assert_eq!(page["choices"][0]["in_cache"], true, "{page}");
+    hub.forget_requests();
+    let job = download(&app, "team/tiny", "tiny.gguf").await;
+    let model = model(&app, job).await;
+    assert_eq!(hub.bytes_sent("tiny.gguf"), 0);
+    let used = fs::canonicalize(&model.path).unwrap();
+    assert_eq!((used, model.in_storage), (fs::canonicalize(&cached).unwrap(), false));
+    assert_eq!(model.hash, HashState::Verified);
+    app.shut_down().await;
+}
+
+#[test]
+fn what_the_hugging_face_cache_holds_is_used_in_its_place() {
+    let cache = tempfile::tempdir().unwrap();
+    let test = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "--ignored", "downloads::with_a_cache"])
+        .env("HF_HUB_CACHE", cache.path().join("hub"))
+        .output()
+        .unwrap();
+    let told = String::from_utf8_lossy(&test.stdout);
+    assert!(test.status.success() && told.contains("1 passed"), "{told}");
 }
