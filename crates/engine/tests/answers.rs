@@ -12,7 +12,9 @@ use std::time::{Duration, Instant};
 
 use huacaya_engine::sampling::Sampling;
 use huacaya_engine::template::{Chat, Prompt, Role, Turn};
-use huacaya_engine::{Engine, Error, Event, Extension, Finish, Kind, LoadOptions, Memory, Model, Request, Score, Stats, fit};
+use huacaya_engine::{
+    Engine, Error, Event, Extension, Finish, Kind, LoadOptions, Memory, Model, Request, Score, Stats, fit,
+};
 use huacaya_kernels::Format;
 use huacaya_progress::unwatched;
 use tempfile::TempDir;
