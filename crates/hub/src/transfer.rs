@@ -115,11 +115,16 @@ impl Hub {
         wanted.sha256 = wanted.sha256.map(|hash| hash.to_ascii_lowercase());
         let mut call = Call { hub: self, wanted: &wanted, told: &told, watch, received: Arc::default() };
         if let Some(fetched) = call.is_there(wanted.bytes).await? {
+            if disk::is_littered(&wanted.place) {
+                let _lock = call.lock().await?;
+                disk::remove_unfinished(&wanted.place)?;
+            }
             return Ok(fetched);
         }
         let lock = call.lock().await?;
         // Whoever held the lock has perhaps brought the file.
         if let Some(fetched) = call.is_there(wanted.bytes).await? {
+            disk::remove_unfinished(&wanted.place)?;
             return Ok(fetched);
         }
         let mut again = false;
@@ -310,10 +315,11 @@ impl Call<'_> {
             None => Some(before.total),
         };
         // With neither length nor hash given, only now is it known what to compare with.
-        if wanted.bytes.is_none() && wanted.sha256.is_none() {
-            if let Some(fetched) = self.is_there(total).await? {
-                return Ok(fetched);
-            }
+        if wanted.bytes.is_none()
+            && wanted.sha256.is_none()
+            && let Some(fetched) = self.is_there(total).await?
+        {
+            return Ok(fetched);
         }
         let Some(bytes) = total.filter(|bytes| *bytes > 0) else {
             disk::remove_unfinished(place)?;
@@ -387,10 +393,10 @@ impl Call<'_> {
     /// Nothing is left beside the place unless something was fetched.
     fn leave(&self, error: Error) -> Error {
         let place = &self.wanted.place;
-        if partial(place).is_none() {
-            if let Err(problem) = disk::remove_unfinished(place) {
-                tracing::debug!(place = %place.display(), %problem, "nothing could be removed");
-            }
+        if partial(place).is_none()
+            && let Err(problem) = disk::remove_unfinished(place)
+        {
+            tracing::debug!(place = %place.display(), %problem, "nothing could be removed");
         }
         error
     }

@@ -55,8 +55,7 @@ impl PartFile {
         self.file.sync_all().map_err(at(&self.path))?;
         fs::rename(&self.path, place).map_err(at(place))?;
         sync_folder(place);
-        remove_if_there(&journal_path(place))?;
-        Ok(())
+        remove_unfinished(place)
     }
 }
 
@@ -76,6 +75,12 @@ pub(super) fn remove_unfinished(place: &Path) -> Result<()> {
         remove_if_there(&path)?;
     }
     Ok(())
+}
+
+/// Whether a kill has left anything beside a file: between its rename and its journal's end, or while a journal was written.
+pub(super) fn is_littered(place: &Path) -> bool {
+    let journal = journal_path(place);
+    [beside(&journal, ".new"), journal].iter().any(|path| path.exists())
 }
 
 fn remove_if_there(path: &Path) -> Result<()> {
@@ -98,10 +103,10 @@ pub(super) fn disk_error(path: &Path, needed: u64, source: io::Error) -> Error {
 /// The new name lies on the disk only with its folder. Some systems cannot sync one: then the name comes with time.
 fn sync_folder(place: &Path) {
     #[cfg(unix)]
-    if let Some(folder) = place.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-        if let Err(error) = File::open(folder).and_then(|folder| folder.sync_all()) {
-            tracing::debug!(folder = %folder.display(), %error, "folder not synced");
-        }
+    if let Some(folder) = place.parent().filter(|folder| !folder.as_os_str().is_empty())
+        && let Err(error) = File::open(folder).and_then(|folder| folder.sync_all())
+    {
+        tracing::debug!(folder = %folder.display(), %error, "folder not synced");
     }
     #[cfg(not(unix))]
     let _ = place;

@@ -123,3 +123,18 @@ async fn a_file_that_is_already_there_and_right_is_not_fetched() {
     setting.assert_whole(&again);
     assert_eq!((again.received, setting.sent()), (0, 0));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_kill_left_beside_a_whole_file_is_swept_away() {
+    for (litter, whole) in [(".part.json", true), (".part.json.new", true), (".part.json.new", false)] {
+        let setting = setting();
+        if whole {
+            setting.fetch().await.unwrap();
+        } else {
+            setting.fetch_until(&setting.wanted(), BYTES / 2).await.unwrap_err();
+        }
+        std::fs::write(setting.folder().join(format!("{FILE}{litter}")), "{").unwrap();
+        let fetched = setting.fetch().await.unwrap();
+        setting.assert_whole(&fetched);
+    }
+}
