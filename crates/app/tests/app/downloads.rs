@@ -347,3 +347,80 @@ fn what_the_hugging_face_cache_holds_is_used_in_its_place() {
     let told = String::from_utf8_lossy(&test.stdout);
     assert!(test.status.success() && told.contains("1 passed"), "{told}");
 }
+
+/// Run in a process of its own by the test below, which kills it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "another test runs it, and kills it"]
+async fn until_it_is_killed() {
+    let home = std::path::PathBuf::from(std::env::var_os("TEST_HOME").unwrap());
+    let app = huacaya_app::App::start(huacaya_app::Places::at(&home).unwrap()).await.unwrap();
+    let endpoints = json!([{"name": "loopback", "url": std::env::var("TEST_HUB").unwrap(), "dialect": "hugging_face"}]);
+    call::<()>(&app, "set_endpoints", json!({"endpoints": endpoints})).await;
+    download(&app, "team/large", "large.gguf").await;
+    std::future::pending::<()>().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_download_goes_on_by_itself_after_its_process_was_killed() {
+    let home = Home::new();
+    let bytes = large(&home);
+    let hub = hub("team/large", "large.gguf", bytes.clone());
+    hub.fault("large.gguf", SLOW);
+    let mut killed = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "--ignored", "downloads::until_it_is_killed"])
+        .env("TEST_HOME", home.path())
+        .env("TEST_HUB", hub.url())
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let half = async {
+        while hub.bytes_sent("large.gguf") < bytes.len() as u64 / 2 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(crate::home::PATIENCE, half).await.unwrap();
+    killed.kill().unwrap();
+    killed.wait().unwrap();
+    hub.mend();
+    let app = home.start().await;
+    let mut mirror = Mirror::new(&app).await;
+    mirror.until(|mirror| mirror.jobs.values().any(|job| job.state == JobState::Done && job.outcome.is_some())).await;
+    mirror.until(|mirror| mirror.models.values().any(|model| !model.bundled)).await;
+    let row = mirror.models.values().find(|model| !model.bundled).unwrap();
+    assert!(fs::read(&row.path).unwrap() == bytes);
+    assert_eq!(files_in(&home.path().join("models")), ["large.gguf"]);
+    app.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_model_comes_from_modelscope_as_well() {
+    let home = Home::new();
+    let hub = hub("team/tiny", "tiny.gguf", small(&home));
+    let app = home.start().await;
+    let endpoints = json!([{"name": "魔搭", "url": hub.modelscope_url(), "dialect": "model_scope"}]);
+    call::<()>(&app, "set_endpoints", json!({"endpoints": endpoints})).await;
+    let job = download(&app, "team/tiny", "tiny.gguf").await;
+    let model = model(&app, job).await;
+    assert_eq!(model.hash, HashState::Verified);
+    assert!(hub.requests().iter().all(|request| request.face != huacaya_loopback::Face::Hub));
+    app.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_disk_has_no_room_for_is_not_begun() {
+    let home = Home::new();
+    let hub = Loopback::start();
+    let mut huge = FileSpec::new("huge.gguf", small(&home));
+    huge.claimed_bytes = Some(1 << 50);
+    let mut repository = RepositorySpec::new("team/huge");
+    repository.files.push(huge);
+    hub.add(repository);
+    let app = start(&home, &hub).await;
+    let job = download(&app, "team/huge", "huge.gguf").await;
+    let (code, values) = failure(&app, job).await;
+    assert_eq!(code, "space_short");
+    let number = |name: &str| values[name].as_str().unwrap().parse::<u64>().unwrap();
+    assert!(number("needed") > number("free") && number("needed") >= 1 << 50);
+    assert!(files_in(&home.path().join("models")).is_empty());
+    app.shut_down().await;
+}

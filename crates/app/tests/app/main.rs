@@ -11,6 +11,7 @@ mod elsewhere;
 mod home;
 mod library;
 mod finding;
+mod merging;
 mod models;
 mod pages;
 mod recovery;
