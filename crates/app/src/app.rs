@@ -170,7 +170,7 @@ impl App {
         self.inner.answers.close();
         self.inner.jobs.close();
         let until = Instant::now() + SHUT_DOWN_MAX;
-        while self.busy() && Instant::now() < until {
+        while (self.busy() || self.inner.jobs.has_threads()) && Instant::now() < until {
             sleep(Duration::from_millis(10)).await;
         }
         self.inner.line.write_down(&self.inner.store).await;

@@ -129,6 +129,8 @@ pub(crate) struct Jobs {
     running: Mutex<HashMap<JobId, watch::Sender<Wish>>>,
     /// Who waits for the outcome of a job that waits in the queue.
     told: Mutex<HashMap<JobId, oneshot::Sender<Result<Outcome>>>>,
+    /// A clone for each thread that still uses the runtime: a job that is over starts the next before its thread ends.
+    threads: Arc<()>,
     disk: Arc<Semaphore>,
     /// Held by who changes the queue of downloads: two never start the same job, nor one that is being paused.
     pub(crate) queue: tokio::sync::Mutex<()>,
@@ -142,6 +144,7 @@ impl Jobs {
         Jobs {
             running: Mutex::default(),
             told: Mutex::default(),
+            threads: Arc::default(),
             disk: Arc::new(Semaphore::new(DISK_JOBS)),
             queue: tokio::sync::Mutex::default(),
             starting: tokio::sync::Mutex::default(),
@@ -155,6 +158,11 @@ impl Jobs {
 
     fn told(&self) -> MutexGuard<'_, HashMap<JobId, oneshot::Sender<Result<Outcome>>>> {
         self.told.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether a thread of a job still uses the runtime.
+    pub(crate) fn has_threads(&self) -> bool {
+        Arc::strong_count(&self.threads) > 1
     }
 
     pub(crate) fn busy(&self) -> bool {
@@ -253,6 +261,7 @@ impl App {
         let (wish, wishes) = watch::channel(Wish::GoOn);
         self.inner.jobs.running().insert(id, wish);
         let (app, runtime) = (self.clone(), self.inner.runtime.clone());
+        let thread = self.inner.jobs.threads.clone();
         let work = move || {
             let outcome = work(&app, &runtime, id, &task, wishes);
             app.inner.jobs.running().remove(&id);
@@ -264,6 +273,7 @@ impl App {
             if let Err(error) = runtime.block_on(app.fill_queue()) {
                 tracing::error!(%error, "the next job of the queue was not started");
             }
+            drop(thread);
         };
         if let Err(error) = thread::Builder::new().name(format!("job {}", id.0)).spawn(work) {
             self.inner.jobs.running().remove(&id);
