@@ -35,6 +35,10 @@ impl Limiter {
         }
     }
 
+    pub fn is_set(&self) -> bool {
+        self.debt().bytes_per_second.is_some()
+    }
+
     /// Waits for `bytes` to be let through.
     pub async fn take(&self, bytes: u64) {
         loop {

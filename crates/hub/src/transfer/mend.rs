@@ -40,11 +40,9 @@ pub(super) async fn until_right(
     };
     tracing::warn!(file = work.name, expected, found = digested.sha256, "the whole does not match");
     told.tell(Stage::Mending);
-    let mut mended = 0;
-    for suspect in suspects(work).await? {
+    for (mended, suspect) in (1..).zip(suspects(work).await?) {
         let Some(fresh) = fetch_part(work, suspect.part, told).await? else { break };
         told.tell(Stage::Mending);
-        mended += 1;
         let changed = fresh.sum != suspect.on_disk;
         digested = put_in(work, suspect.part, fresh, changed, digested).await?;
         if digested.sha256 == expected {
@@ -103,7 +101,7 @@ async fn fetch_part(work: &Arc<Work>, part: usize, told: &Told<'_>) -> Result<Op
         if !work.sources.any_with_ranges() {
             return Ok(None);
         }
-        let except = work.sources.from_host(&before);
+        let except = work.sources.of_host(&before);
         match work.sources.next(except, Instant::now())? {
             Next::Wait(wait, reason) => {
                 told.waiting(Instant::now() + wait, &reason);

@@ -135,7 +135,7 @@ impl Sources {
     }
 
     /// The source whose bytes came from `host` last.
-    pub fn from_host(&self, host: &str) -> Option<usize> {
+    pub fn of_host(&self, host: &str) -> Option<usize> {
         self.list().iter().position(|source| host_of(source.direct.as_ref().unwrap_or(&source.url)) == host)
     }
 

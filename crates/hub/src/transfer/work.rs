@@ -219,7 +219,11 @@ impl Work {
         let mut sums = HashMap::new();
         let mut front = self.board().contiguous(0);
         while let Some(block) = queue.blocking_recv() {
-            if let Err(error) = self.write_one(block, &mut sums, &mut front) {
+            if let Err(mut error) = self.write_one(block, &mut sums, &mut front) {
+                if let Error::DiskFull { needed, .. } = &mut error {
+                    let progress = self.board().progress();
+                    *needed = progress.total - progress.done;
+                }
                 *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
                 self.tail.quit();
                 self.whole.notify_one();
@@ -385,6 +389,8 @@ impl Round {
     }
 
     fn cut_the_slow(&mut self, has_work: bool) {
+        // Under a limit they are slow because we are.
+        let limited = self.work.hub.limiter().is_set();
         let waits = self.work.waits.lock().unwrap_or_else(PoisonError::into_inner);
         for seat in self.seats.values_mut() {
             let watched = seat.since.elapsed();
@@ -395,7 +401,7 @@ impl Round {
             (seat.since, seat.since_bytes) = (Instant::now(), seat.before);
             self.best = self.best.max(speed);
             let slow = speed < self.best / SLOW_TIMES && !waits.contains_key(&seat.lane);
-            if slow && !has_work && self.cuts < CUTS_MAX {
+            if slow && !has_work && !limited && self.cuts < CUTS_MAX {
                 tracing::debug!(lane = seat.lane, speed, best = self.best, "slow lane cut");
                 self.cuts += 1;
                 seat.abort.abort();
