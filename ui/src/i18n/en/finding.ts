@@ -7,6 +7,8 @@ export const finding = {
   search: "Search models, or paste an address",
   clear: "Clear the search",
   searchHub: (text: string) => `Search the hub for “${text}”`,
+  hub: "Hub",
+  open: "Open",
   openAddress: (address: string) => `Open ${address}`,
   filters: "Filters",
   family: "Family",

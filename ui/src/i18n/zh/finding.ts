@@ -8,6 +8,8 @@ export const finding: typeof en = {
   search: "搜索模型，或粘贴地址",
   clear: "清除搜索",
   searchHub: (text) => `在线搜索“${text}”`,
+  hub: "在线",
+  open: "打开",
   openAddress: (address) => `打开 ${address}`,
   filters: "筛选",
   family: "系列",
