@@ -227,9 +227,12 @@ fn write(
     if plan.length == Length::Chunked {
         stream.write_all(b"0\r\n\r\n")?;
     }
-    while plan.endless {
-        stream.write_all(&[0; 4096])?;
-        entry.sent(4096);
+    if plan.endless {
+        // Until the other side has had enough.
+        loop {
+            stream.write_all(&[0; 4096])?;
+            entry.sent(4096);
+        }
     }
     entry.ended();
     Ok(plan.length != Length::UntilClose)
