@@ -164,13 +164,14 @@ fn sources(app: &App, pick: &Pick, file: &PickFile) -> Result<Vec<FileSource>> {
     Ok(app.hub().sources(&id, &pick.revision, &pick.endpoint, &name, file.sha256.is_some()))
 }
 
-fn word(stage: &Stage) -> &'static str {
+/// As the job's row holds it; a wait with its seconds and its reason: "waiting:8:connection reset".
+fn word(stage: &Stage) -> String {
     match stage {
-        Stage::Connecting => "connecting",
-        Stage::Fetching => "fetching",
-        Stage::Waiting { .. } => "waiting",
-        Stage::Verifying => "verifying",
-        Stage::Mending => "mending",
+        Stage::Connecting => "connecting".to_string(),
+        Stage::Fetching => "fetching".to_string(),
+        Stage::Waiting { seconds, reason } => format!("waiting:{seconds}:{reason}"),
+        Stage::Verifying => "verifying".to_string(),
+        Stage::Mending => "mending".to_string(),
     }
 }
 
@@ -284,7 +285,7 @@ pub(crate) fn remove_empty(place: &Path, storage: &Path) {
 /// What a transfer on the runtime and the job's thread tell each other.
 #[derive(Clone, Default)]
 struct Follower {
-    now: Arc<Mutex<(Progress, Option<&'static str>)>>,
+    now: Arc<Mutex<(Progress, Option<String>)>>,
     stop: Arc<AtomicBool>,
 }
 
@@ -294,7 +295,7 @@ impl Follower {
         if self.stop.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 
-    fn tell(&self, stage: &'static str) {
+    fn tell(&self, stage: String) {
         self.now.lock().unwrap_or_else(PoisonError::into_inner).1 = Some(stage);
     }
 }
@@ -319,9 +320,11 @@ where
             Err(mpsc::RecvTimeoutError::Timeout) => None,
             Err(mpsc::RecvTimeoutError::Disconnected) => Some(Err(Error::internal("a transfer broke off"))),
         };
-        let (progress, stage) = *follower.now.lock().unwrap_or_else(PoisonError::into_inner);
+        let (progress, stage) = follower.now.lock().unwrap_or_else(PoisonError::into_inner).clone();
         if stage != told {
-            stage.inspect(|stage| tell(stage));
+            if let Some(stage) = &stage {
+                tell(stage);
+            }
             told = stage;
         }
         if watch(progress).is_break() {

@@ -144,6 +144,8 @@ export function stageWords(job: Job): string {
   if (job.state === "waiting") return job.stage === "offline" ? m.downloads.offline : m.downloads.queued;
   if (job.state !== "running" || !job.stage) return "";
   const [stage, seconds, ...reason] = job.stage.split(":");
-  if (stage === "waiting") return m.downloads.stageWaiting(seconds === "0" ? "" : (seconds ?? ""), reason.join(":").trim());
+  // Without a time it waits for no network: another transfer has the file.
+  if (stage === "waiting" && seconds === "0") return m.downloads.stageElsewhere;
+  if (stage === "waiting") return m.downloads.stageWaiting(seconds ?? "", reason.join(":").trim());
   return m.downloads.stages[stage!] ?? "";
 }

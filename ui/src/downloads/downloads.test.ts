@@ -52,6 +52,7 @@ describe("words", () => {
     [{}, "30 %"],
     [{ stage: "connecting" }, "30 % · connecting"],
     [{ stage: "waiting:8:connection reset" }, "30 % · waiting 8 s for the network: connection reset"],
+    [{ stage: "waiting:0:fetched already" }, "30 % · another Huacaya is fetching it"],
     [{ stage: "waiting" }, "30 % · waiting for the network"],
     [{ stage: "verifying" }, "30 % · verifying"],
     [{ stage: "mending" }, "30 % · mending a part"],

@@ -11,6 +11,7 @@ export const downloads = {
   stages: { connecting: "connecting", verifying: "verifying", mending: "mending a part", merging: "merging", preparing: "preparing" } as Record<string, string>,
   stageWaiting: (seconds: string, reason: string) =>
     `${seconds ? `waiting ${seconds} s for the network` : "waiting for the network"}${reason ? `: ${reason}` : ""}`,
+  stageElsewhere: "another Huacaya is fetching it",
   of: (done: string, total: string) => `${done} of ${total}`,
   speed: (bytes: string) => `${bytes}/s`,
   fewSeconds: "a few seconds left",
