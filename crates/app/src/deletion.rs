@@ -58,6 +58,7 @@ impl App {
         }
         let (others, storage) = (self.others(model).await?, self.storage());
         self.unload_model(model).await?;
+        self.stop_jobs_of(model).await?;
         self.inner.store.delete_model(model).await?;
         let (place, waiting) = (path.clone(), waiting(&storage, model));
         let moved = blocking(move || put_aside(&place, &others, &storage, &waiting)).await;

@@ -6,8 +6,8 @@ use huacaya_store::Source;
 
 use crate::catalogue::Catalogue;
 
-/// Folders above the file that may tell: `<owner>--<name>/<file>`, or the folder itself.
-const FOLDERS: usize = 2;
+/// Folders above the file that may tell, itself among them: `models--<owner>--<name>/snapshots/<commit>/<file>`.
+const FOLDERS: usize = 4;
 
 /// The family that the model's origin, name or place tells; "" where nothing does.
 pub(crate) fn family(name: &str, path: &Path, source: &Source) -> String {

@@ -228,12 +228,31 @@ impl App {
 
     pub(crate) async fn remove_model(&self, model: ModelId) -> Result<()> {
         self.unload_model(model).await?;
+        self.stop_jobs_of(model).await?;
         Ok(self.inner.store.remove_model(model).await?)
+    }
+
+    /// Ends what reads a model's files: nobody waits for it any more.
+    pub(crate) async fn stop_jobs_of(&self, model: ModelId) -> Result<()> {
+        for job in self.inner.store.jobs().await? {
+            let of_model = match Task::of(&job) {
+                Some(Task::Hash { model, .. } | Task::Verify { model, .. } | Task::Load { model, .. }) => Some(model),
+                _ => None,
+            };
+            if of_model == Some(model) && self.inner.jobs.stop(job.id) {
+                self.inner.jobs.end_of(job.id).await;
+                self.inner.store.dismiss_job(job.id).await?;
+            }
+        }
+        Ok(())
     }
 
     pub(crate) async fn restore_model(&self, model: ModelId) -> Result<()> {
         self.bring_back(model).await?;
-        self.inner.store.restore_model(model).await?;
+        let row = self.inner.store.restore_model(model).await?;
+        if row.sha256.is_none() {
+            self.start_hash(&row).await?;
+        }
         self.look_after_models().await
     }
 

@@ -182,3 +182,19 @@ async fn another_program_on_the_same_folder_leaves_the_undo_alone() {
     assert!(place.exists());
     app.shut_down().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_model_deleted_while_it_is_hashed_leaves_no_job_behind_and_is_hashed_when_it_comes_back() {
+    let home = Home::new();
+    let app = home.start().await;
+    let file = home.outside().join("large.gguf");
+    tiny::write_shape(&file, &tiny::Shape { hidden: 512, ffn: 2048, layers: 16, format: huacaya_weights::Format::F32 });
+    let model = import(&app, &file, true).await;
+    call::<()>(&app, "delete_model", json!({"model": model})).await;
+    let mirror = Mirror::new(&app).await;
+    let of_model = |job: &&huacaya_app::rows::Job| job.task["model"] == model.0;
+    assert_eq!(mirror.jobs.values().filter(of_model).filter(|job| job.error.is_some()).count(), 0, "{:?}", mirror.jobs);
+    call::<()>(&app, "restore_model", json!({"model": model})).await;
+    row(&app, model, hashed).await;
+    app.shut_down().await;
+}

@@ -123,15 +123,17 @@ async fn an_adapter_is_listed_with_its_base_and_cannot_be_loaded() {
     assert!(inside["tensors"][0]["name"].as_str().unwrap().contains("lora"), "{inside}");
 
     // One without weights is none, and its base may be named in a way that is no line of text.
-    fs::remove_file(fs::read_dir(&folder).unwrap().flatten().map(|entry| entry.path()).find(is_weights).unwrap())
-        .unwrap();
+    fs::remove_file(
+        fs::read_dir(&folder).unwrap().flatten().map(|entry| entry.path()).find(|path| is_weights(path)).unwrap(),
+    )
+    .unwrap();
     let chosen = app.offer(&folder, Purpose::Read).unwrap();
     let job = call(&app, "import_model", json!({"chosen": chosen.id, "copy": false})).await;
     assert_eq!(ended(&app, job).await.error.unwrap().code, "model_missing");
     app.shut_down().await;
 }
 
-fn is_weights(path: &std::path::PathBuf) -> bool {
+fn is_weights(path: &Path) -> bool {
     path.extension().is_some_and(|ending| ending == "safetensors" || ending == "bin")
 }
 
@@ -324,7 +326,7 @@ async fn an_answer_of_a_chat_that_was_taken_in_from_a_file_is_made_again_by_the_
     call::<()>(&app, "set_setting", json!({"key": "model", "value": null})).await;
     let _: Value = call(&app, "import_chats", json!({"name": "x.json", "base64": BASE64_STANDARD.encode(text)})).await;
     let chats = Mirror::new(&app).await.chats;
-    let taken = chats.values().find(|chat| Value::from(chat.id.0) != sent["chat"]).unwrap();
+    let taken = chats.values().find(|chat| sent["chat"] != chat.id.0).unwrap();
     call::<()>(&app, "open_chat", json!({"chat": taken.id})).await;
     mirror.until(|mirror| mirror.messages.values().any(|row| row.chat == taken.id && row.made.is_some())).await;
     let there = mirror.messages.values().find(|row| row.chat == taken.id && row.made.is_some()).unwrap().id;

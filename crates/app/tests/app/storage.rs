@@ -299,3 +299,31 @@ async fn another_program_follows_the_move() {
     second.shut_down().await;
     app.shut_down().await;
 }
+
+/// The program was killed while it moved the folder: the next start goes on with it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_move_goes_on_by_itself_at_the_next_start() {
+    use huacaya_app::rows::Store;
+    let home = Home::new();
+    let app = furnished(&home).await;
+    let (from, to) = (home.path().join("models"), home.outside().join("to"));
+    fs::create_dir(&to).unwrap();
+    app.shut_down().await;
+    drop(app);
+    let store = Store::open(&home.path()).await.unwrap().store;
+    let task = json!({"kind": "move_storage", "name": "to", "from": from, "to": to});
+    let job = store.add_job(task).await.unwrap().id;
+    store.update_job(job, |job| job.state = JobState::Running).await.unwrap();
+    store.close().await;
+    fs::write(to.join(".huacaya-moving"), b"").unwrap();
+    fs::rename(from.join("split-00002-of-00002.gguf"), to.join("split-00002-of-00002.gguf")).unwrap();
+
+    let app = home.start().await;
+    let mut mirror = Mirror::new(&app).await;
+    mirror
+        .until(|mirror| mirror.jobs.values().any(|job| job.task["kind"] == "move_storage" && job.state.is_over()))
+        .await;
+    all_in(&app, &to, 4).await;
+    assert!(!from.exists());
+    app.shut_down().await;
+}
