@@ -318,3 +318,24 @@ fn a_merge_killed_at_any_point_leaves_no_model_and_can_be_run_again() {
     assert_eq!(fs::read(case.path("out/model.safetensors")).unwrap(), wanted);
     assert!(!case.path("out.part").exists());
 }
+
+/// A limit on the size of files stands for the full disk: writing fails in the same way, at the same places.
+#[cfg(unix)]
+#[test]
+fn a_disk_that_is_full_leaves_nothing() {
+    // In blocks of 512 bytes or of 1,024, by the shell: past the header, and in the middle of the tensors.
+    for blocks in [0, 1, 20, 60] {
+        let case = Case::new("plain");
+        let script = format!("trap '' XFSZ; ulimit -f {blocks}; exec \"$0\" --exact a_merge_in_a_process_of_its_own");
+        let child = Command::new("sh")
+            .args(["-c", &script])
+            .arg(std::env::current_exe().unwrap())
+            .env("MERGE_SLOWLY_IN", case.place.path())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .output()
+            .unwrap();
+        assert!(!child.status.success(), "{blocks} blocks were enough");
+        assert!(!case.path("out").exists() && !case.path("out.part").exists());
+    }
+}

@@ -31,11 +31,15 @@ pub(super) struct FolderWriter {
 impl FolderWriter {
     /// Begins the folder that will be at `out`.
     pub(super) fn create(out: &Path, tensors: Vec<TensorPlan>) -> Result<FolderWriter, Error> {
+        FolderWriter::in_shards(out, cut(tensors, SHARD_BYTES))
+    }
+
+    fn in_shards(out: &Path, shards: Vec<Vec<TensorPlan>>) -> Result<FolderWriter, Error> {
         // Not `exists`: a link to nowhere stands there, too.
         if fs::symlink_metadata(out).is_ok() {
             return Err(Error::new(out, Fault::Exists));
         }
-        let size = size_of(&tensors)?;
+        let size = sizes(&shards)?;
         let mut name = out.file_name().map(OsString::from).unwrap_or_default();
         name.push(".part");
         let part = out.with_file_name(name);
@@ -46,7 +50,6 @@ impl FolderWriter {
             Err(_) => {}
         }
         fs::create_dir_all(&part).map_err(at_part)?;
-        let shards = cut(tensors);
         let mut folder = FolderWriter {
             out: out.to_path_buf(),
             part,
@@ -138,18 +141,21 @@ impl Drop for FolderWriter {
 
 /// Bytes of all tensors' files.
 pub(super) fn size_of(tensors: &[TensorPlan]) -> Result<u64, Error> {
-    let shards = cut(tensors.to_vec());
+    sizes(&cut(tensors.to_vec(), SHARD_BYTES))
+}
+
+fn sizes(shards: &[Vec<TensorPlan>]) -> Result<u64, Error> {
     let sizes = shards.iter().map(|shard| file_size(shard).map_err(|fault| Error::new(Path::new(""), fault)));
     sizes.sum()
 }
 
-/// The tensors in shards of at most [`SHARD_BYTES`], or of one larger tensor.
-fn cut(tensors: Vec<TensorPlan>) -> Vec<Vec<TensorPlan>> {
+/// The tensors in shards of at most so many bytes, or of one larger tensor.
+fn cut(tensors: Vec<TensorPlan>, limit: u64) -> Vec<Vec<TensorPlan>> {
     let mut shards: Vec<Vec<TensorPlan>> = vec![Vec::new()];
     let mut size = 0u64;
     for tensor in tensors {
         let bytes = tensor.bytes().unwrap_or(u64::MAX);
-        if size.saturating_add(bytes) > SHARD_BYTES && size > 0 {
+        if size.saturating_add(bytes) > limit && size > 0 {
             shards.push(Vec::new());
             size = 0;
         }
@@ -183,4 +189,65 @@ fn index(shards: &[Vec<TensorPlan>]) -> Vec<u8> {
 /// Names in a folder are on the disk once the folder is. Windows has no such step.
 fn sync(folder: &Path) -> std::io::Result<()> {
     if cfg!(unix) { fs::File::open(folder)?.sync_all() } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Checkpoint;
+    use crate::safetensors::Dtype;
+
+    fn plan(name: &str, rows: usize) -> TensorPlan {
+        TensorPlan { name: name.to_owned(), dtype: Dtype::F16, shape: vec![rows, 4] }
+    }
+
+    fn names(shards: &[Vec<TensorPlan>]) -> Vec<Vec<&str>> {
+        shards.iter().map(|shard| shard.iter().map(|tensor| tensor.name.as_str()).collect()).collect()
+    }
+
+    #[test]
+    fn a_7b_in_halves_comes_in_four_files_of_at_most_4_5_gb() {
+        // (55,296 * 2 + 32 * 50,577) * 4,096 values in all, of 2 bytes: 13.86 GB.
+        let layers = (0..32).map(|i| TensorPlan { name: i.to_string(), dtype: Dtype::F16, shape: vec![49_408, 4096] });
+        let table = |name: &str| TensorPlan { name: name.to_owned(), dtype: Dtype::F16, shape: vec![55_296, 4096] };
+        let shards = cut([table("embeddings")].into_iter().chain(layers).chain([table("head")]).collect(), SHARD_BYTES);
+        let bytes = |shard: &Vec<TensorPlan>| shard.iter().filter_map(TensorPlan::bytes).sum::<u64>();
+        assert_eq!(shards.len(), 4);
+        assert!(shards.iter().all(|shard| bytes(shard) <= 4_500_000_000));
+        assert!(shards[..3].iter().all(|shard| bytes(shard) > 4_000_000_000));
+    }
+
+    #[test]
+    fn shards_with_their_index_read_back_as_one_model() {
+        let place = tempfile::tempdir().expect("a place");
+        let out = place.path().join("out");
+        // 8, 16, 0, 40, 8 and 0 bytes into shards of 24.
+        let tensors = [plan("a", 1), plan("b", 2), plan("none", 0), plan("large", 5), plan("c", 1), plan("last", 0)];
+        let shards = cut(tensors.to_vec(), 24);
+        assert_eq!(names(&shards), [vec!["a", "b", "none"], vec!["large"], vec!["c", "last"]]);
+        let mut writer = FolderWriter::in_shards(&out, shards).expect("a folder");
+        for (value, tensor) in tensors.iter().enumerate() {
+            let bytes = vec![value as u8; tensor.bytes().unwrap_or(0) as usize];
+            bytes.chunks(3).for_each(|piece| writer.bytes(&tensor.name, piece).expect("in the plan's order"));
+        }
+        writer.small_file("config.json", b"{}").expect("a file");
+        writer.finish().expect("all is written");
+        let checkpoint = Checkpoint::open(&out).expect("a model");
+        assert_eq!(checkpoint.names(), tensors.iter().map(|tensor| tensor.name.as_str()).collect::<Vec<_>>());
+        for (value, tensor) in tensors.iter().enumerate() {
+            let view = checkpoint.tensor(&tensor.name).expect("it was written");
+            assert_eq!((view.shape(), view.bytes.len() as u64), (tensor.shape.clone(), tensor.bytes().unwrap_or(0)));
+            assert!(view.bytes.iter().all(|&byte| usize::from(byte) == value));
+        }
+        let mut files: Vec<_> =
+            fs::read_dir(&out).expect("it is there").flatten().map(|entry| entry.file_name()).collect();
+        files.sort();
+        let wanted = [
+            "model-00001-of-00003.safetensors",
+            "model-00002-of-00003.safetensors",
+            "model-00003-of-00003.safetensors",
+            INDEX_NAME,
+        ];
+        assert_eq!(files, ["config.json"].iter().chain(&wanted).map(OsString::from).collect::<Vec<_>>());
+    }
 }
