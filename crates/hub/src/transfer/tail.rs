@@ -182,3 +182,74 @@ impl Marked {
 pub(super) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{super::board::Board, *};
+
+    const MIB: u64 = 1 << 20;
+    /// Three parts, the last one short.
+    const BYTES: u64 = 35 * MIB + 77;
+
+    fn content() -> Vec<u8> {
+        (0..BYTES).map(|at| (at % 251 + at / 4099) as u8).collect()
+    }
+
+    fn file(folder: &std::path::Path) -> PartFile {
+        PartFile::open(&folder.join("model.gguf"), BYTES).expect("opened")
+    }
+
+    /// Hashes while blocks of a mebibyte come in this order.
+    fn hashed_in(order: impl Iterator<Item = u64>) -> Digested {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (file, layout, content) = (file(folder.path()), Layout::new(BYTES), content());
+        let tail = Tail::new(Arc::default());
+        let mut board = Board::new(layout);
+        std::thread::scope(|scope| {
+            let digested = scope.spawn(|| tail.run(&file, layout).expect("read").expect("not told to quit"));
+            for index in order {
+                let range = index * MIB..((index + 1) * MIB).min(BYTES);
+                let block = content[range.start as usize..range.end as usize].to_vec();
+                file.write_at(&block, range.start).expect("written");
+                board.wrote(layout.part_at(range.start), block.len() as u64, None);
+                tail.offer(range.start, block, board.contiguous(0));
+            }
+            digested.join().expect("hashed")
+        })
+    }
+
+    #[test]
+    fn the_hash_is_the_files_whatever_order_its_parts_come_in() {
+        let expected = hex(&Sha256::digest(content()));
+        assert_eq!(hashed_in(0..36).sha256, expected);
+        // the last part first; the first two by turns
+        let turns = (0..16).flat_map(|index| [16 + index, index]);
+        assert_eq!(hashed_in((32..36).chain(turns)).sha256, expected);
+    }
+
+    #[test]
+    fn a_mended_part_is_hashed_again_from_its_start_on() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (file, mut content) = (file(folder.path()), content());
+        let mut digested = hashed_in(0..36);
+        content[20 * MIB as usize] ^= 1;
+        file.write_at(&content, 0).expect("written");
+        assert!(rehash(&file, Layout::new(BYTES), &mut digested, 1, || true).expect("read"));
+        assert_eq!(digested.sha256, hex(&Sha256::digest(&content)));
+        content[34 * MIB as usize] ^= 1;
+        file.write_at(&content, 0).expect("written");
+        assert!(rehash(&file, Layout::new(BYTES), &mut digested, 2, || true).expect("read"));
+        assert_eq!(digested.sha256, hex(&Sha256::digest(&content)));
+    }
+
+    #[test]
+    fn told_to_quit_it_ends_without_a_hash() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (file, tail) = (file(folder.path()), Tail::new(Arc::default()));
+        std::thread::scope(|scope| {
+            let ended = scope.spawn(|| tail.run(&file, Layout::new(BYTES)).expect("nothing read"));
+            tail.quit();
+            assert!(ended.join().expect("ended").is_none());
+        });
+    }
+}

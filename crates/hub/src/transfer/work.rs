@@ -164,7 +164,10 @@ impl Crew {
             tokio::select! {
                 biased;
                 () = self.work.whole.notified() => {}
-                Some(ended) = round.lanes.join_next_with_id() => round.ended(ended)?,
+                Some(ended) = round.lanes.join_next_with_id() => {
+                    // A lane ends for want of a writer, too: then the writer knows why.
+                    round.ended(ended).map_err(|error| self.work.failed().unwrap_or(error))?;
+                }
                 _ = look.tick() => {
                     round.look();
                     round.tell(told);
