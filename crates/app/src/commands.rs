@@ -5,8 +5,8 @@
 //! snake_case; arguments are an object; an optional argument may be left out; an unknown one is an error.
 
 use huacaya_store::{
-    Attachment, Chat, ChatId, ChatKind, Connection, Example, Folder, FolderId, Found, JobId, MessageId, ModelId, Parameters,
-    Persona, PersonaId,
+    Attachment, Chat, ChatId, ChatKind, Connection, Example, Folder, FolderId, Found, JobId, MessageId, ModelId,
+    Parameters, Persona, PersonaId,
 };
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;

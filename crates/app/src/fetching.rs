@@ -26,7 +26,7 @@ use crate::{
     finding::ChoiceKind,
     hashing,
     jobs::Tell,
-    model_files::file_now,
+    model_files::{file_name, file_now},
     network, now_ms,
 };
 
@@ -53,7 +53,7 @@ pub(crate) fn fetch_model(app: &App, pick: &Pick, tell: Tell<'_>, watch: Watch<'
     }
     if let Some(path) = in_cache(pick) {
         match verified(pick, &path, tell, watch) {
-            Ok(true) => return listed(app, pick, &path),
+            Ok(true) => return listed(app, pick, &path, None),
             Ok(false) => tracing::warn!(path = %path.display(), "another program's file is not what it should be"),
             Err(error) if error.code == Code::Stopped => return Err(error),
             Err(error) => tracing::warn!(%error, "another program's file cannot be used"),
@@ -63,13 +63,13 @@ pub(crate) fn fetch_model(app: &App, pick: &Pick, tell: Tell<'_>, watch: Watch<'
     let root = root(app, pick);
     require_space(app, &root, pick)?;
     let total = pick.files.iter().map(|file| file.bytes).sum();
-    let mut done = 0;
+    let (mut done, mut hash) = (0, None);
     for file in &pick.files {
         let mut whole = |progress: Progress| watch(Progress { done: done + progress.done, total });
-        fetch_file(app, pick, file, &within(root.clone(), &file.path), tell, &mut whole)?;
+        hash = fetch_file(app, pick, file, &within(root.clone(), &file.path), tell, &mut whole)?;
         done += file.bytes;
     }
-    listed(app, pick, &within(root, &pick.model))
+    listed(app, pick, &within(root, &pick.model), hash.filter(|_| pick.files.len() == 1))
 }
 
 /// Refuses what the disk has no room for, before the first byte.
@@ -96,6 +96,7 @@ pub(crate) fn partial(place: &Path) -> u64 {
     huacaya_hub::partial(place).map_or(0, |progress| progress.done)
 }
 
+/// Fetches a file, unless it is there, and gives the hash of what came.
 fn fetch_file(
     app: &App,
     pick: &Pick,
@@ -103,10 +104,10 @@ fn fetch_file(
     place: &Path,
     tell: Tell<'_>,
     watch: Watch<'_>,
-) -> Result<()> {
+) -> Result<Option<String>> {
     if place.is_file() {
         if is_whole(file, place, tell, watch)? {
-            return Ok(());
+            return Ok(file.sha256.clone());
         }
         if app.inner.runtime.block_on(app.belongs_to_a_model(place))? {
             let detail = format!("{}: another file of this name is there, and a model of the list", place.display());
@@ -124,12 +125,12 @@ fn fetch_file(
         sha256: file.sha256.clone(),
     };
     let hub = app.hub().clone();
-    follow(app, tell, watch, move |follower| async move {
+    let fetched = follow(app, tell, watch, move |follower| async move {
         let mut watch = |progress| follower.report(progress);
         let stage = |stage: Stage| follower.tell(word(&stage));
         Ok(hub.fetch_with(&wanted, &stage, &mut watch).await?)
     })?;
-    Ok(())
+    Ok(Some(fetched.sha256))
 }
 
 /// Whether a file that is there is the one that is wanted.
@@ -158,7 +159,8 @@ fn sources(app: &App, pick: &Pick, file: &PickFile) -> Result<Vec<FileSource>> {
     if let Some(url) = &pick.url {
         return Ok(vec![FileSource { url: network::address(url)?, etag: None }]);
     }
-    let what = || Error::new(Code::NotFound, format!("{}: no repository", pick.repository)).with("what", &pick.repository);
+    let what =
+        || Error::new(Code::NotFound, format!("{}: no repository", pick.repository)).with("what", &pick.repository);
     let id = RepositoryId::parse(&pick.repository).ok_or_else(what)?;
     let name = FileName::parse(&file.path)?;
     Ok(app.hub().sources(&id, &pick.revision, &pick.endpoint, &name, file.sha256.is_some()))
@@ -208,9 +210,9 @@ fn below_model<'a>(pick: &Pick, path: &'a str) -> &'a str {
     path.strip_prefix(pick.model.as_str()).unwrap_or(path).trim_start_matches('/')
 }
 
-/// Checks what came as a model and puts it into the list. What is no sound model is removed: its bytes are what the hub
-/// has, so keeping or fetching them again would not help.
-fn listed(app: &App, pick: &Pick, path: &Path) -> Result<ModelId> {
+/// Checks what came as a model and puts it into the list; `hash` is that of its only file, where it was computed. What is
+/// no sound model is removed: its bytes are what the hub has, so keeping or fetching them again would not help.
+fn listed(app: &App, pick: &Pick, path: &Path, hash: Option<String>) -> Result<ModelId> {
     let runtime = &app.inner.runtime;
     let model = match runtime.block_on(app.register(path, source(pick))) {
         Ok(model) => model,
@@ -223,13 +225,17 @@ fn listed(app: &App, pick: &Pick, path: &Path) -> Result<ModelId> {
         }
     };
     let change = |row: &mut Model| {
-        let all_known = pick.files.iter().all(|file| file.sha256.is_some() || pick.files.len() > 1);
-        row.hash = if all_known { HashState::Verified } else { HashState::Unknown };
-        row.sha256 = match &pick.files[..] {
-            [file] => file.sha256.clone(),
-            _ => None,
+        (row.hash, row.sha256) = match &pick.files[..] {
+            [PickFile { sha256: Some(known), .. }] => (HashState::Verified, Some(known.clone())),
+            [_] => (hash.as_ref().map_or(HashState::Unknown, |_| HashState::Computed), hash),
+            // Each of the large ones was held to its own hash.
+            _ => (HashState::Verified, None),
         };
         row.checked_ms = Some(now_ms());
+        if is_folder(pick.kind) && row.name == file_name(path) {
+            // A folder is called as its repository, not as its place here.
+            row.name = name_of(pick);
+        }
     };
     let row = runtime.block_on(app.inner.store.update_model(model.id, change))?;
     if row.sha256.is_none() {
@@ -237,6 +243,12 @@ fn listed(app: &App, pick: &Pick, path: &Path) -> Result<ModelId> {
         runtime.block_on(app.start_hash(&row))?;
     }
     Ok(row.id)
+}
+
+fn name_of(pick: &Pick) -> String {
+    let last = |path: &str| path.rsplit('/').next().unwrap_or(path).to_string();
+    let name = last(&pick.repository);
+    if pick.model.is_empty() { name } else { format!("{name} {}", last(&pick.model)) }
 }
 
 fn source(pick: &Pick) -> Source {
@@ -257,7 +269,9 @@ fn remove(app: &App, pick: &Pick) {
     for file in &pick.files {
         let place = within(root.clone(), &file.path);
         discard(&place);
-        if let Err(error) = fs::remove_file(&place)
+        let others = app.inner.runtime.block_on(app.belongs_to_a_model(&place)).unwrap_or(true);
+        if !others
+            && let Err(error) = fs::remove_file(&place)
             && error.kind() != io::ErrorKind::NotFound
         {
             tracing::warn!(path = %place.display(), %error, "a file could not be removed");

@@ -149,7 +149,14 @@ fn choice_of(pick: &Pick) -> Choice {
     let file = pick.files.first();
     let id = file.map(|file| file.path.clone()).unwrap_or_default();
     let name = id.strip_suffix(".gguf").unwrap_or(&id).to_string();
-    Choice { name, kind: pick.kind, quantization: quantization(&id), files: pick.files.clone(), folder: String::new(), id }
+    Choice {
+        name,
+        kind: pick.kind,
+        quantization: quantization(&id),
+        files: pick.files.clone(),
+        folder: String::new(),
+        id,
+    }
 }
 
 impl App {
@@ -262,7 +269,10 @@ fn preferred(mut endpoints: Vec<Endpoint>, host: Option<&str>) -> Vec<Endpoint> 
 
 /// A folder's name for what a host outside the hubs gives.
 fn folder_of_host(url: &Url) -> String {
-    let name: String = host_of(url).chars().map(|letter| if letter.is_ascii_alphanumeric() || letter == '.' { letter } else { '-' }).collect();
+    let name: String = host_of(url)
+        .chars()
+        .map(|letter| if letter.is_ascii_alphanumeric() || letter == '.' { letter } else { '-' })
+        .collect();
     if FileName::parse(&name).is_ok() { name } else { format!("host-{}", name.trim_matches(['.', '-'])) }
 }
 
@@ -294,7 +304,8 @@ fn page(found: &Found, card: Option<String>, choices: Vec<HubChoice>, offers: &[
     match found {
         Found::Repository(repository) => {
             let id = repository.id.to_string();
-            let of_a_choice = |path: &str| offers.iter().any(|(choice, _)| choice.files.iter().any(|file| file.path == path));
+            let of_a_choice =
+                |path: &str| offers.iter().any(|(choice, _)| choice.files.iter().any(|file| file.path == path));
             let other = repository.files.iter().filter(|file| !of_a_choice(file.name.as_str())).count();
             RepositoryPage {
                 entry: Catalogue::bundled().entry_of(&id).map(|entry| entry.id.clone()),

@@ -88,14 +88,27 @@ impl Task {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, TS)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Outcome {
-    Loaded { model: ModelId },
-    Imported { model: ModelId },
-    Hashed { model: ModelId, sha256: String },
+    Loaded {
+        model: ModelId,
+    },
+    Imported {
+        model: ModelId,
+    },
+    Hashed {
+        model: ModelId,
+        sha256: String,
+    },
     Recognised(Recognised),
     /// Where the storage folder is now.
-    Moved { to: PathBuf },
-    Downloaded { model: ModelId },
-    Merged { model: ModelId },
+    Moved {
+        to: PathBuf,
+    },
+    Downloaded {
+        model: ModelId,
+    },
+    Merged {
+        model: ModelId,
+    },
 }
 
 /// A job that was started.
@@ -337,7 +350,10 @@ impl App {
     async fn forget_loads(&self, loaded: ModelId, last: JobId) -> Result<()> {
         for job in self.inner.store.snapshot().await?.jobs {
             let task = Task::of(&job);
-            if job.state.is_over() && job.id != last && matches!(task, Some(Task::Load { model, .. }) if model == loaded) {
+            if job.state.is_over()
+                && job.id != last
+                && matches!(task, Some(Task::Load { model, .. }) if model == loaded)
+            {
                 self.inner.store.dismiss_job(job.id).await?;
             }
         }
@@ -454,7 +470,8 @@ fn path_not_unicode(task: &Task) -> Error {
             path.display().to_string()
         }
         Task::Load { name, .. }
-        | Task::Hash { name, .. } | Task::Verify { name, .. }
+        | Task::Hash { name, .. }
+        | Task::Verify { name, .. }
         | Task::Download { name, .. }
         | Task::DownloadAndMerge { name, .. }
         | Task::Merge { name, .. } => name.clone(),

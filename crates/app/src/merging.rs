@@ -145,7 +145,8 @@ impl App {
 
     /// A folder's name below the storage folder that nothing has, and no job that is not done will have.
     pub(crate) async fn free_folder(&self, name: &str) -> Result<String> {
-        let plain: String = name.chars().map(|letter| if r#"/\:*?"<>|"#.contains(letter) { '-' } else { letter }).collect();
+        let plain: String =
+            name.chars().map(|letter| if r#"/\:*?"<>|"#.contains(letter) { '-' } else { letter }).collect();
         let plain = plain.trim_matches([' ', '.']);
         let plain = if FileName::parse(plain).is_ok() { plain } else { "merged" };
         let taken = self.unfinished().await?;

@@ -33,8 +33,7 @@ const ENDPOINTS: &str = "endpoints";
 /// Nobody compares more hubs.
 const ENDPOINTS_MAX: usize = 16;
 /// Where the system's proxy is named on most systems.
-const PROXY_VARIABLES: [&str; 6] =
-    ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy", "HTTP_PROXY", "http_proxy"];
+const PROXY_VARIABLES: [&str; 6] = ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy", "HTTP_PROXY", "http_proxy"];
 /// Connections are written down together: a transfer makes many in a second.
 const WRITE_EVERY: Duration = Duration::from_secs(1);
 

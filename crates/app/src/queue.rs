@@ -112,7 +112,10 @@ impl App {
         let row = self.inner.store.job(job).await?;
         match Task::of(&row) {
             Some(task) if !task.picks().is_empty() => Ok(row),
-            _ => Err(Error::new(Code::Unfit, "only downloads can be paused").with("reason", "only downloads can be paused")),
+            _ => {
+                Err(Error::new(Code::Unfit, "only downloads can be paused")
+                    .with("reason", "only downloads can be paused"))
+            }
         }
     }
 }

@@ -49,9 +49,7 @@ pub(crate) async fn of(app: &App, found: &Found, offers: &[(Choice, Pick)]) -> O
     let (choice, pick) = ggufs.min_by_key(|(choice, _)| choice.bytes())?;
     let source = match (found, &pick.url) {
         (_, Some(url)) => FileSource { url: network::address(url).ok()?, etag: None },
-        (Found::Repository(repository), None) => {
-            repository.source(&repository.file(&choice.id)?.name)
-        }
+        (Found::Repository(repository), None) => repository.source(&repository.file(&choice.id)?.name),
         (Found::File(_), None) => return None,
     };
     of_header(app, &source, choice.bytes()).await

@@ -284,13 +284,14 @@ impl Store {
         let mut write = self.write("start the job").await?;
         let attempt = write.attempt;
         let owner = write.owner().to_string();
-        let begun =
-            sqlx::query("UPDATE jobs SET state = 'running', stage = NULL WHERE id = ? AND state = 'waiting' AND owner = ?")
-                .bind(job)
-                .bind(owner)
-                .execute(write.conn())
-                .await
-                .attempt(attempt)?;
+        let begun = sqlx::query(
+            "UPDATE jobs SET state = 'running', stage = NULL WHERE id = ? AND state = 'waiting' AND owner = ?",
+        )
+        .bind(job)
+        .bind(owner)
+        .execute(write.conn())
+        .await
+        .attempt(attempt)?;
         write.note(Key::Job(job));
         write.commit().await?;
         Ok(begun.rows_affected() > 0)

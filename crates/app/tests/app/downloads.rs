@@ -240,7 +240,8 @@ async fn downloads_start_in_the_order_of_the_queue_as_slots_become_free() {
         model(&app, job).await;
     }
     assert_eq!(job_is(&app, waiting[0], |_| true).await.state, JobState::Paused);
-    let fetched: Vec<String> = ["c.gguf", "b.gguf", "a.gguf"].iter().map(|name| hub.bytes_sent(name).min(1).to_string()).collect();
+    let fetched: Vec<String> =
+        ["c.gguf", "b.gguf", "a.gguf"].iter().map(|name| hub.bytes_sent(name).min(1).to_string()).collect();
     assert_eq!(fetched, ["1", "1", "0"]);
     let at = |name: &str| hub.transfers(name)[0].at;
     assert!(at("c.gguf") < at("b.gguf"), "the one that was moved up came first");
@@ -295,7 +296,8 @@ async fn a_token_opens_a_gated_repository_and_is_sent_to_its_own_host_only() {
 async fn another_endpoint_takes_over_where_the_first_is_gone() {
     let home = Home::new();
     let bytes = large(&home);
-    let (first, second) = (hub("team/large", "large.gguf", bytes.clone()), hub("team/large", "large.gguf", bytes.clone()));
+    let (first, second) =
+        (hub("team/large", "large.gguf", bytes.clone()), hub("team/large", "large.gguf", bytes.clone()));
     first.fault("large.gguf", SLOW);
     let app = home.start().await;
     let endpoint = |hub: &Loopback, name: &str| json!({"name": name, "url": hub.url(), "dialect": "hugging_face"});

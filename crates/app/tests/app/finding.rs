@@ -1,6 +1,7 @@
 //! Finding models on the hub: search, a repository's page, a direct address, the connections made.
 
-use huacaya_loopback::{Content, Loopback, RepositorySpec};
+use huacaya_app::rows::HashState;
+use huacaya_loopback::{Content, Face, Loopback, RepositorySpec};
 use serde_json::{Value, json};
 
 use crate::{
@@ -43,6 +44,8 @@ async fn a_gguf_elsewhere_is_downloaded_by_its_own_address() {
     let job = crate::remote::download(&app, &address, &choice).await;
     let model = crate::remote::model(&app, job).await;
     assert!(model.path.ends_with("tiny.gguf") && model.in_storage, "{}", model.path);
+    // Nothing is known of it to compare with, but what came is.
+    assert_eq!((model.hash, model.sha256), (HashState::Computed, Some(Content::bytes(small(&home)).sha256())));
     app.shut_down().await;
 }
 
@@ -73,7 +76,9 @@ async fn offline_no_packet_leaves_and_every_connection_made_is_listed() {
     let listed: Vec<Value> = call(&app, "connections", json!({"limit": 100})).await;
     let made = listed.iter().filter(|one| one["made"] == true).count();
     assert_eq!(made, hub.requests().len(), "{listed:?}");
-    assert!(listed.iter().any(|one| one["purpose"] == "file" && one["host"].as_str().unwrap().starts_with("localhost")));
+    assert!(
+        listed.iter().any(|one| one["purpose"] == "file" && one["host"].as_str().unwrap().starts_with("localhost"))
+    );
     let reach: Value = call(&app, "test_endpoint", json!({"url": hub.url(), "dialect": "hugging_face"})).await;
     assert!(reach["latency_ms"].is_u64());
     app.shut_down().await;
@@ -90,9 +95,26 @@ async fn names_that_could_leave_the_folder_are_no_choice() {
     hub.add(repository);
     let app = start(&home, &hub).await;
     let page: Value = call(&app, "read_repository", json!({"address": "team/hostile"})).await;
-    let ids: Vec<&str> = page["choices"].as_array().unwrap().iter().filter_map(|choice| choice["id"].as_str()).collect();
+    let ids: Vec<&str> =
+        page["choices"].as_array().unwrap().iter().filter_map(|choice| choice["id"].as_str()).collect();
     assert_eq!(ids, ["good.gguf"]);
     let evil = json!({"address": "team/hostile", "choice": "../../evil.gguf"});
     assert_eq!(refused(&app, "download", evil).await, "not_found");
+    app.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn with_a_proxy_set_every_request_goes_through_it() {
+    let home = Home::new();
+    let hub = hub("team/tiny", "tiny.gguf", small(&home));
+    let app = start(&home, &hub).await;
+    call::<()>(&app, "set_setting", json!({"key": "proxy", "value": hub.proxy_url()})).await;
+    let network: Value = call(&app, "network", json!({})).await;
+    assert_eq!(network["proxy"].as_str().map(|shown| shown.trim_end_matches('/')), Some(hub.proxy_url().as_str()));
+    call::<Value>(&app, "read_repository", json!({"address": "team/tiny"})).await;
+    let asked = hub.requests();
+    let through = asked.iter().filter(|request| request.face == Face::Proxy).count();
+    assert!(through > 0 && through >= asked.len() - through, "{asked:?}");
+    assert_eq!(refused(&app, "set_setting", json!({"key": "proxy", "value": "nowhere"})).await, "wrong_arguments");
     app.shut_down().await;
 }

@@ -57,6 +57,7 @@ async fn a_base_and_an_adapter_of_the_hub_become_a_model() {
     let base = model(&app, base).await;
     let adapter = download(&app, "team/lora", "adapter_config.json").await;
     let adapter = model(&app, adapter).await;
+    assert_eq!((base.name.as_str(), adapter.name.as_str()), ("base", "lora"), "as their repositories are");
     assert_eq!((adapter.kind, base.in_storage, adapter.in_storage), (ModelKind::Adapter, true, true));
     let arguments = json!({"base": adapter.id, "adapter": base.id, "strength": 1.0, "name": "x"});
     assert_eq!(refused(&app, "merge", arguments).await, "merge_refused");
@@ -87,9 +88,17 @@ async fn a_lora_of_the_catalogue_is_fetched_with_its_base_and_merged_in_one_job(
     is_as_peft_merges(Path::new(&row.path));
     let config: Value = serde_json::from_slice(&fs::read(Path::new(&row.path).join("config.json")).unwrap()).unwrap();
     // The adapter's folder does not say so; its authors published it.
-    assert_eq!((config["max_position_embeddings"].clone(), config["rope_scaling"]["factor"].clone()), (json!(16384), json!(4.0)));
-    let kinds: Vec<bool> = Mirror::new(&app).await.models.values().map(|model| model.kind == ModelKind::Adapter).collect();
-    assert_eq!((kinds.len(), kinds.iter().filter(|adapter| **adapter).count()), (4, 1), "base, adapter, merged, bundled");
+    assert_eq!(
+        (config["max_position_embeddings"].clone(), config["rope_scaling"]["factor"].clone()),
+        (json!(16384), json!(4.0))
+    );
+    let kinds: Vec<bool> =
+        Mirror::new(&app).await.models.values().map(|model| model.kind == ModelKind::Adapter).collect();
+    assert_eq!(
+        (kinds.len(), kinds.iter().filter(|adapter| **adapter).count()),
+        (4, 1),
+        "base, adapter, merged, bundled"
+    );
     app.shut_down().await;
 }
 

@@ -80,7 +80,11 @@ pub fn files_in(folder: &Path) -> Vec<String> {
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
-            if path.is_dir() { folders.push(path) } else { names.push(path.file_name().unwrap().to_string_lossy().into_owned()) }
+            if path.is_dir() {
+                folders.push(path)
+            } else {
+                names.push(path.file_name().unwrap().to_string_lossy().into_owned())
+            }
         }
     }
     names.retain(|name| name != "huacaya-demo.gguf");
