@@ -162,5 +162,5 @@ async fn a_limit_holds_for_all_connections_together() {
     let began = Instant::now();
     setting.fetch().await.unwrap();
     let seconds = began.elapsed().as_secs_f64();
-    assert!((1.5..4.0).contains(&seconds), "2 s are due, it took {seconds:.1}");
+    assert!((1.5..8.0).contains(&seconds), "2 s are due, it took {seconds:.1}");
 }

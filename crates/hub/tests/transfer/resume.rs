@@ -1,7 +1,7 @@
 //! Pause, resume, cancel; what `If-Range` is for.
 
 use huacaya_hub::{Error, Wanted, discard, partial};
-use huacaya_loopback::{Content, Fault};
+use huacaya_loopback::Content;
 
 use crate::setting::{BYTES, FILE, PROBE, REPOSITORY, assert_is, names, setting};
 
@@ -28,7 +28,6 @@ async fn a_paused_transfer_goes_on_where_it_was() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pause_keeps_nearly_all_that_came() {
     let setting = setting();
-    setting.loopback.fault(FILE, Fault::Slow { bytes_per_second: 6 << 20 });
     let stopped = setting.fetch_until(&setting.wanted(), BYTES / 2).await;
     assert!(matches!(stopped, Err(Error::Stopped)));
     let kept = partial(&setting.place()).unwrap().done;

@@ -7,7 +7,7 @@ use std::{
 };
 
 use huacaya_hub::{Fetched, FileSource, Hub, Network, Patience, Proxy, Result, Wanted};
-use huacaya_loopback::{Content, Loopback, RepositorySpec};
+use huacaya_loopback::{Content, Fault, Loopback, RepositorySpec};
 use huacaya_progress::{Watch, unwatched};
 use tempfile::TempDir;
 
@@ -95,13 +95,17 @@ impl Setting {
         in_time(self.hub.fetch(wanted, watch)).await
     }
 
-    /// Fetches until so many bytes are there, then says stop.
+    /// Fetches until so many bytes are there, then says stop: slowly, since a watch is asked some times a second only. Faults
+    /// set before are gone afterwards.
     pub async fn fetch_until(&self, wanted: &Wanted, bytes: u64) -> Result<Fetched> {
         let mut watch = move |progress: huacaya_progress::Progress| match progress.done >= bytes {
             true => ControlFlow::Break(()),
             false => ControlFlow::Continue(()),
         };
-        self.fetch_watched(wanted, &mut watch).await
+        self.loopback.fault(FILE, Fault::Slow { bytes_per_second: 16 << 20 });
+        let stopped = self.fetch_watched(wanted, &mut watch).await;
+        self.loopback.mend();
+        stopped
     }
 
     pub fn sent(&self) -> u64 {
