@@ -108,7 +108,7 @@ mod tests {
         .unwrap();
         migrate(&mut conn, &path, VERSIONS).await.unwrap();
         let models = crate::model::load_all(&mut conn).await.unwrap();
-        let [old, demo] = &models[..] else { panic!("{models:?}") };
+        let [demo, old] = &models[..] else { panic!("{models:?}") };
         assert_eq!((demo.name.as_str(), &demo.source, demo.hash), ("demo", &Source::BuiltIn, HashState::Verified));
         assert_eq!((old.name.as_str(), &old.source, old.hash), ("七B", &Source::File, HashState::Computed));
         assert_eq!((old.persona, old.checked_ms, old.in_storage, &old.adapter), (None, None, false, &None));
