@@ -141,6 +141,7 @@ export const moveTo = (job: JobId, before: JobId | null) => act(api.moveJob({ jo
 export function stageWords(job: Job): string {
   if (job.state === "paused") return m.downloads.paused;
   if (job.state === "interrupted") return m.downloads.interrupted;
+  if (job.state === "failed") return m.downloads.brokenOff;
   if (job.state === "waiting") return job.stage === "offline" ? m.downloads.offline : m.downloads.queued;
   if (job.state !== "running" || !job.stage) return "";
   const [stage, seconds, ...reason] = job.stage.split(":");

@@ -57,6 +57,7 @@ describe("words", () => {
     [{ stage: "verifying" }, "30 % · verifying"],
     [{ stage: "mending" }, "30 % · mending a part"],
     [{ stage: "merging" }, "30 % · merging"],
+    [{ stage: null, state: "failed" }, "30 % · broke off"],
     [{ stage: null, state: "paused" }, "30 % · paused"],
     [{ stage: null, state: "waiting" }, "30 % · waiting its turn"],
     [{ stage: "offline", state: "waiting" }, "30 % · offline: goes on when the switch is off again"],

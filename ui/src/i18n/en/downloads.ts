@@ -7,6 +7,7 @@ export const downloads = {
   queued: "waiting its turn",
   offline: "offline: goes on when the switch is off again",
   paused: "paused",
+  brokenOff: "broke off",
   interrupted: "cut off when Huacaya was closed",
   stages: { connecting: "connecting", verifying: "verifying", mending: "mending a part", merging: "merging", preparing: "preparing" } as Record<string, string>,
   stageWaiting: (seconds: string, reason: string) =>

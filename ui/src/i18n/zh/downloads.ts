@@ -9,6 +9,7 @@ export const downloads: typeof en = {
   queued: "排队中",
   offline: "已离线，关闭离线开关后继续",
   paused: "已暂停",
+  brokenOff: "中断了",
   interrupted: "上次关闭 Huacaya 时中断",
   stages: { connecting: "正在连接", verifying: "正在校验", mending: "正在修复一个分片", merging: "正在合并", preparing: "正在准备" } as Record<string, string>,
   stageWaiting: (seconds, reason) => `${seconds ? `等待网络 ${seconds} 秒` : "等待网络"}${reason ? `：${reason}` : ""}`,
