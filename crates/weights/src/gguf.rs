@@ -11,7 +11,7 @@ mod write;
 
 pub use fault::{Fault, Place};
 pub use file::File;
-pub use header::{ALIGNMENT_DEFAULT, Header, Tensor};
+pub use header::{ALIGNMENT_DEFAULT, Front, Header, Tensor};
 pub use metadata::{FromValue, Metadata};
 pub use value::{Array, Value, ValueKind};
 pub use write::{TensorPlan, Writer};

@@ -58,6 +58,32 @@ pub struct Tensor {
     pub part: usize,
 }
 
+/// What the first bytes of a file say, as far as they go: enough to know a model's shape before it is here.
+#[derive(Clone, Debug)]
+pub struct Front {
+    pub tensor_count: u64,
+    /// The keys that are whole.
+    pub metadata: Metadata,
+    /// The array at which the bytes end, and how many values it says it has.
+    pub cut: Option<(String, u64)>,
+}
+
+impl Front {
+    /// Reads what is there of a header's beginning.
+    pub fn parse(path: &Path, start: &[u8]) -> Result<Front, Error> {
+        front(path, start).map_err(|fault| Error::new(path, fault))
+    }
+
+    /// How many values the array of this key has, whole or cut.
+    pub fn array_length(&self, key: &str) -> Option<u64> {
+        match (self.metadata.value(key), &self.cut) {
+            (Some(Value::Array(array)), _) => Some(array.len() as u64),
+            (None, Some((cut, length))) if cut == key => Some(*length),
+            _ => None,
+        }
+    }
+}
+
 impl Tensor {
     /// The shape row-major, slowest dimension first, as PyTorch and candle have it.
     pub fn shape(&self) -> Vec<usize> {
@@ -132,6 +158,39 @@ fn read(path: &Path, file: &[u8], size: u64) -> Result<Header, Fault> {
     let data_start = (cursor.at as u64).next_multiple_of(alignment);
     place(&mut tensors, data_start, size)?;
     Ok(Header { version, alignment, metadata, tensors, data_start, places })
+}
+
+fn front(path: &Path, start: &[u8]) -> Result<Front, Fault> {
+    let mut cursor = Cursor { file: start, at: 0 };
+    version(&mut cursor)?;
+    let tensor_count = cursor.u64(&Place::Start)?;
+    let key_count = cursor.u64(&Place::Start)?.min(KEYS_MAX);
+    let mut front = Front { tensor_count, metadata: Metadata::new(path), cut: None };
+    for index in 0..key_count {
+        match front_key(&mut cursor, index, &mut front) {
+            Err(Fault::Truncated { .. }) => break,
+            read => read?,
+        }
+    }
+    Ok(front)
+}
+
+fn front_key(cursor: &mut Cursor<'_>, index: u64, front: &mut Front) -> Result<(), Fault> {
+    let key = cursor.name(Place::KeyName(index), KEY_BYTES_MAX)?;
+    let place = Place::Key(key.clone());
+    let value = match value_kind(cursor.u32(&place)?, &key)? {
+        ValueKind::Array => {
+            let before = cursor.at;
+            cursor.u32(&place)?;
+            front.cut = Some((key.clone(), cursor.u64(&place)?));
+            cursor.at = before;
+            Value::Array(array(cursor, &key, &place)?)
+        }
+        kind => scalar(cursor, kind, &key, &place)?,
+    };
+    front.cut = None;
+    front.metadata.set(&key, value);
+    Ok(())
 }
 
 /// Magic and version. A version whose low half is empty is one written in the other byte order.
