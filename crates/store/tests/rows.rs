@@ -143,6 +143,81 @@ async fn chats_move_out_of_a_deleted_folder_and_get_a_restored_persona_back() {
 }
 
 #[tokio::test]
+async fn a_models_origin_hash_and_adapter_are_kept_and_a_deleted_persona_is_not_named() {
+    let folder = Folder::new();
+    let store = folder.open().await;
+    let poet = Persona {
+        id: PersonaId(0),
+        name: "诗人".into(),
+        system: "作诗".into(),
+        parameters: Parameters::default(),
+        greeting: String::new(),
+        examples: vec![],
+    };
+    let persona = store.add_persona(poet).await.unwrap().id;
+    let source =
+        Source::Hub { endpoint: "e".into(), repository: "o/n".into(), revision: "main".into(), file: "a.gguf".into() };
+    let row = Model {
+        source,
+        family: "Qwen3".into(),
+        kind: ModelKind::Adapter,
+        sha256: Some("ab".into()),
+        hash: HashState::Wrong,
+        checked_ms: Some(5),
+        in_storage: true,
+        adapter: Some(huacaya_store::Adapter { base: "羊驼".into(), rank: 64 }),
+        persona: Some(persona),
+        ..model("x")
+    };
+    let id = store.add_model(row.clone(), &file("/a.gguf")).await.unwrap().id;
+    store.close().await;
+    let store = folder.open().await;
+    let kept = store.model(id).await.unwrap();
+    let of = |row: &Model| (row.source.clone(), row.family.clone(), row.kind, row.hash, row.checked_ms, row.in_storage);
+    assert_eq!(of(&kept), of(&row));
+    assert_eq!((&kept.adapter, kept.persona), (&row.adapter, Some(persona)));
+    store.delete_persona(persona).await.unwrap();
+    assert_eq!(store.model(id).await.unwrap().persona, None);
+    store.restore_persona(persona).await.unwrap();
+    assert_eq!(store.model(id).await.unwrap().persona, Some(persona));
+    store.close().await;
+}
+
+#[tokio::test]
+async fn a_model_deleted_with_its_files_waits_for_its_undo_or_is_forgotten() {
+    let folder = Folder::new();
+    let store = folder.open().await;
+    let id = store.add_model(model("x"), &file("/a.gguf")).await.unwrap().id;
+    let built_in = Model { bundled: true, source: Source::BuiltIn, ..model("demo") };
+    let built_in = store.add_model(built_in, &file("/demo.gguf")).await.unwrap().id;
+    for model in [id, built_in] {
+        store.delete_model(model).await.unwrap();
+    }
+    assert!(store.models().await.unwrap().is_empty());
+    assert!(store.deleted_models().await.unwrap().iter().all(|deleted| deleted.kept));
+    // While this process runs another one sees that it may undo it, and afterwards that nobody will.
+    let second = folder.open().await;
+    assert!(second.deleted_models().await.unwrap().iter().all(|deleted| deleted.kept));
+    store.restore_model(id).await.unwrap();
+    assert_eq!(second.deleted_models().await.unwrap().len(), 1);
+    store.delete_model(id).await.unwrap();
+    store.close().await;
+    let deleted = second.deleted_models().await.unwrap();
+    assert_eq!(
+        deleted.iter().map(|deleted| (deleted.id, deleted.kept)).collect::<Vec<_>>(),
+        [(id, false), (built_in, false)]
+    );
+    assert_eq!(deleted[0].file, file("/a.gguf"));
+    for model in [id, built_in] {
+        second.forget_model(model).await.unwrap();
+    }
+    assert!(second.deleted_models().await.unwrap().is_empty());
+    assert_eq!(second.model_at("/a.gguf".as_ref()).await.unwrap(), None);
+    assert_eq!(second.model_at("/demo.gguf".as_ref()).await.unwrap(), Some(built_in), "it would be written anew");
+    second.close().await;
+}
+
+#[tokio::test]
 async fn a_model_is_one_row_for_each_file() {
     let folder = Folder::new();
     let store = folder.open().await;
