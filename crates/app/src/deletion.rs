@@ -16,7 +16,7 @@ use ts_rs::TS;
 
 use crate::{
     App, blocking,
-    error::{Error, Result},
+    error::{Code, Error, Result},
     import::rename,
     model_files::{entries, file_name, file_now, files_of, paths_of},
     storage::{DELETED, Found, files_below, sync_folder},
@@ -56,6 +56,7 @@ impl App {
         if !row.in_storage || !path.exists() {
             return self.remove_model(model).await;
         }
+        self.refuse_while_moving()?;
         let (others, storage) = (self.others(model).await?, self.storage());
         self.unload_model(model).await?;
         self.stop_jobs_of(model).await?;
@@ -75,6 +76,7 @@ impl App {
         self.refresh_storage().await?;
         let deleted = self.inner.store.deleted_models().await?;
         let Some(deleted) = deleted.into_iter().find(|deleted| deleted.id == model) else { return Ok(()) };
+        self.refuse_while_moving()?;
         let (file, waiting) = (deleted.file.clone(), waiting(&self.storage(), model));
         let now = blocking(move || take_back(&file, &waiting)).await?;
         if now != deleted.file {
@@ -87,7 +89,7 @@ impl App {
         for deleted in self.inner.store.deleted_models().await? {
             self.purge(&deleted).await?;
         }
-        Ok(())
+        self.sweep_deleted(self.storage()).await
     }
 
     /// What earlier runs left: deleted models go for good, what was cut off in the middle comes back.
@@ -121,6 +123,16 @@ impl App {
         let ours = |folder: &PathBuf| file_name(folder).bytes().all(|byte| byte.is_ascii_digit());
         let left: Vec<PathBuf> = there.into_iter().filter(|folder| ours(folder) && !known.contains(folder)).collect();
         blocking(move || left.iter().try_for_each(|folder| remove(folder))).await
+    }
+
+    /// Files that are on their way elsewhere are left alone.
+    fn refuse_while_moving(&self) -> Result<()> {
+        let reason = "the storage folder is being moved";
+        if self.inner.storage.is_moving() {
+            Err(Error::new(Code::Unfit, reason).with("reason", reason))
+        } else {
+            Ok(())
+        }
     }
 
     async fn purge(&self, deleted: &DeletedModel) -> Result<()> {

@@ -21,7 +21,7 @@ use crate::{
     App, blocking,
     chosen::Purpose,
     error::Result,
-    model_files::{file_name, files_of},
+    model_files::{file_name, files_of, small_text},
 };
 
 /// More than a person looks through; each of them gets an id.
@@ -87,11 +87,17 @@ impl Roots {
         add(Program::Ollama, set("OLLAMA_MODELS").unwrap_or_else(|| home.join(".ollama/models")));
         // Where its service on Linux keeps them.
         add(Program::Ollama, PathBuf::from("/usr/share/ollama/.ollama/models"));
-        for folder in [".lmstudio/models", ".cache/lm-studio/models"] {
-            add(Program::LmStudio, home.join(folder));
+        for folder in [".lmstudio", ".cache/lm-studio"] {
+            add(Program::LmStudio, home.join(folder).join("models"));
+            if let Some(moved) = named(&home.join(folder).join("settings.json"), "downloadsFolder") {
+                add(Program::LmStudio, moved);
+            }
         }
         for folder in [dirs.config_dir(), dirs.data_dir(), dirs.data_local_dir()] {
             add(Program::Jan, folder.join("Jan/data"));
+            if let Some(moved) = named(&folder.join("Jan/settings.json"), "data_folder") {
+                add(Program::Jan, moved);
+            }
         }
         add(Program::Jan, home.join("jan"));
         add(Program::Jan, home.join("cortexcpp"));
@@ -104,6 +110,13 @@ impl Roots {
         }
         Roots(roots)
     }
+}
+
+/// The folder that a program's own settings name: the person moved it there.
+fn named(settings: &Path, key: &str) -> Option<PathBuf> {
+    let settings: serde_json::Value = serde_json::from_str(&small_text(settings).ok()?).ok()?;
+    let folder = PathBuf::from(settings.get(key)?.as_str()?);
+    folder.is_absolute().then_some(folder)
 }
 
 /// A model of another program, and where it is.
@@ -171,4 +184,39 @@ fn kept(roots: &Roots, storage: &Path) -> Vec<(Program, Kept, u64)> {
 /// A file's name without its ending.
 fn stem(path: &Path) -> String {
     path.file_stem().map_or_else(|| file_name(path), |stem| stem.to_string_lossy().into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn variables_and_the_programs_own_settings_say_where_they_keep_models() {
+        let dirs = BaseDirs::new().unwrap();
+        let get = |name: &str| match name {
+            "OLLAMA_MODELS" => Some(OsString::from("/模型/ollama")),
+            "HF_HUB_CACHE" => Some(OsString::from("/模型/hub")),
+            "MODELSCOPE_CACHE" => Some(OsString::new()),
+            _ => None,
+        };
+        let roots = Roots::of(&dirs, get).0;
+        assert!(roots.contains(&(Program::Ollama, "/模型/ollama".into())));
+        assert!(!roots.contains(&(Program::Ollama, dirs.home_dir().join(".ollama/models"))));
+        assert!(roots.contains(&(Program::HuggingFace, "/模型/hub".into())));
+        assert!(roots.contains(&(Program::LmStudio, dirs.home_dir().join(".lmstudio/models"))));
+        assert!(!roots.contains(&(Program::ModelScope, PathBuf::new())), "an empty variable is none");
+        let folder = tempfile::tempdir().unwrap();
+        let settings = folder.path().join("settings.json");
+        for (text, wanted) in [
+            (r#"{"downloadsFolder": "/别处/models"}"#, Some("/别处/models")),
+            (r#"{"downloadsFolder": "../up"}"#, None),
+            (r#"{"downloadsFolder": 5}"#, None),
+            ("no json", None),
+        ] {
+            std::fs::write(&settings, text).unwrap();
+            assert_eq!(named(&settings, "downloadsFolder"), wanted.map(PathBuf::from), "{text}");
+        }
+    }
 }

@@ -104,6 +104,26 @@ async fn a_folder_is_taken_in_its_place_or_copied_without_what_is_not_the_models
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_folder_that_pytorch_saved_is_taken_in_with_all_its_shards() {
+    let home = Home::new();
+    let app = home.start().await;
+    let folder = home.outside().join("pytorch 模型");
+    copy_folder(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../engine/tests/golden/pytorch")), &folder);
+    let tokenizer = Path::new(GOLDEN).join("base/tokenizer.model");
+    fs::copy(tokenizer, folder.join("tokenizer.model")).unwrap();
+    fs::write(folder.join("optimizer.bin"), b"state of a training run").unwrap();
+    let model = import(&app, &folder.join("pytorch_model-00002-of-00002.bin"), true).await;
+    let row = row(&app, model, hashed).await;
+    let place = home.path().join("models/pytorch 模型");
+    assert_eq!((row.path.as_str(), row.in_storage), (place.to_str().unwrap(), true));
+    assert!(place.join("pytorch_model-00001-of-00002.bin").exists() && !place.join("optimizer.bin").exists());
+    let inside: Value = call(&app, "read_metadata", json!({"model": model})).await;
+    assert_eq!((inside["format"].as_str(), inside["version"].as_u64()), (Some("PyTorch"), Some(0)));
+    assert!(inside["tensors"].as_array().unwrap().len() > 10);
+    app.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_adapter_is_listed_with_its_base_and_cannot_be_loaded() {
     let home = Home::new();
     let app = home.start().await;
