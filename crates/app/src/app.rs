@@ -71,6 +71,8 @@ impl App {
         app.tidy_deleted().await?;
         app.look_after_models().await?;
         app.tidy_jobs(left).await?;
+        let changes = app.inner.store.subscribe().await?;
+        app.inner.runtime.spawn(network::follow_settings(Arc::downgrade(&app.inner), changes));
         let line = app.clone();
         app.inner.runtime.spawn(async move {
             if let Err(error) = line.read_tokens().await {

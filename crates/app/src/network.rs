@@ -13,7 +13,7 @@ use std::{
 };
 
 use huacaya_hub::{Endpoint, Hub, Network, Proxy, Tokens, host_of, token};
-use huacaya_store::{Connection, Store};
+use huacaya_store::{Change, Connection, Store, Subscription};
 use serde::{Deserialize, Serialize};
 use tokio::time::sleep;
 use ts_rs::TS;
@@ -155,6 +155,25 @@ pub(crate) async fn keep_written(inner: Weak<Inner>) {
         match inner.upgrade() {
             Some(inner) if !inner.closing() => inner.line.write_down(&inner.store).await,
             _ => return,
+        }
+    }
+}
+
+/// Another program on the same data folder may change a setting of the network: it holds here too.
+pub(crate) async fn follow_settings(inner: Weak<Inner>, mut changes: Subscription) {
+    while let Some(changed) = changes.next().await {
+        let of_network = |change: &Change| match change {
+            Change::Setting(setting) => setting.key == ENDPOINTS || KEYS.contains(&setting.key.as_str()),
+            // Much was missed.
+            Change::Snapshot(_) => true,
+            _ => false,
+        };
+        if !changed.iter().any(of_network) {
+            continue;
+        }
+        let Some(inner) = inner.upgrade().filter(|inner| !inner.closing()) else { return };
+        if let Err(error) = (App { inner }).renew_network().await {
+            tracing::error!(%error, "a changed setting of the network does not hold");
         }
     }
 }

@@ -1,30 +1,26 @@
 //! What a model that is not here yet would need in memory: its shape from the catalogue, from its `config.json`, or from
 //! the header of one of its files.
 
-use std::{
-    env, fs, process,
-    sync::atomic::{AtomicU64, Ordering},
-};
+use std::path::Path;
 
 use huacaya_engine::{Memory, config::Config};
 use huacaya_hub::FileSource;
-use huacaya_weights::{Format, gguf};
-use serde_json::Value;
+use huacaya_weights::{Format, gguf::Front};
+use serde_json::{Value, json};
 
 use crate::{
-    App, blocking,
+    App,
     catalogue::{self, Catalogue},
     choices::Choice,
     downloads::Pick,
-    error::{Error, Result},
     finding::{ChoiceKind, Found},
     network,
 };
 
 /// A `config.json` has some kilobytes.
 const CONFIG_BYTES_MAX: u64 = 1 << 20;
-/// How much of a file is read for its header: enough for a small vocabulary, then enough for a large one.
-const START_BYTES: [u64; 2] = [2 << 20, 24 << 20];
+/// How much of a file is read for its shape, which stands before the vocabulary; more where somebody put much before it.
+const START_BYTES: [u64; 2] = [256 << 10, 8 << 20];
 /// The context that needs are told for, as in the catalogue.
 const CONTEXT_TOLD: usize = 4096;
 
@@ -58,9 +54,16 @@ pub(crate) async fn of(app: &App, found: &Found, offers: &[(Choice, Pick)]) -> O
 async fn of_header(app: &App, source: &FileSource, bytes: u64) -> Option<Config> {
     for most in START_BYTES {
         let start = app.hub().start_of(source, most).await.ok()?;
-        match blocking(move || from_start(&start, bytes)).await {
-            Ok(config) => return Some(config),
-            Err(error) => tracing::debug!(%error, most, "the header of a model on the hub was not read"),
+        match Front::parse(Path::new("header"), &start) {
+            Ok(front) => {
+                if let Some(config) = of_front(&front) {
+                    return Some(config);
+                }
+            }
+            Err(error) => {
+                tracing::debug!(%error, "a file on the hub is no model");
+                return None;
+            }
         }
         if most >= bytes {
             return None;
@@ -69,22 +72,28 @@ async fn of_header(app: &App, source: &FileSource, bytes: u64) -> Option<Config>
     None
 }
 
-/// The engine reads a file's header from the file: one that has only the header, and a hole for the rest.
-fn from_start(start: &[u8], bytes: u64) -> Result<Config> {
-    static NUMBER: AtomicU64 = AtomicU64::new(0);
-    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-    let path = env::temp_dir().join(format!("huacaya-{}-{number}.gguf", process::id()));
-    let read = || {
-        fs::write(&path, start).map_err(|error| Error::unwritable(&path, &error))?;
-        let file = fs::File::options().write(true).open(&path).map_err(|error| Error::unwritable(&path, &error))?;
-        file.set_len(bytes.max(start.len() as u64)).map_err(|error| Error::unwritable(&path, &error))?;
-        let file = gguf::File::open(&path).map_err(|error| Error::of_model("header", error.into()))?;
-        Config::from_gguf(&file).map_err(|error| Error::of_model("header", error))
-    };
-    let config = read();
-    // It is in the folder for what may go at any time.
-    let _ = fs::remove_file(&path);
-    config
+/// The shape by the keys of a header's beginning, said in the words of a `config.json`.
+fn of_front(front: &Front) -> Option<Config> {
+    let architecture = front.metadata.find::<&str>("general.architecture").ok()??;
+    let number = |key: &str| front.metadata.value(&format!("{architecture}.{key}"))?.as_integer();
+    let layers = number("block_count")?;
+    let mut config = json!({
+        "model_type": architecture,
+        "hidden_size": number("embedding_length")?,
+        "num_hidden_layers": layers,
+        "num_attention_heads": number("attention.head_count")?,
+        "num_key_value_heads": number("attention.head_count_kv").or(number("attention.head_count"))?,
+        "intermediate_size": number("feed_forward_length")?,
+        "max_position_embeddings": number("context_length")?,
+        "vocab_size": front.array_length("tokenizer.ggml.tokens")?,
+        // Each layer has as many tensors as the others; beside them stand the embeddings, a norm, and the output's
+        // matrix where it is one of its own.
+        "tie_word_embeddings": i128::from(front.tensor_count).checked_rem(layers)? == 2,
+    });
+    if let (Some(size), Value::Object(fields)) = (number("attention.key_length"), &mut config) {
+        fields.insert("head_dim".to_string(), json!(size));
+    }
+    Config::from_json(&config).ok()
 }
 
 /// Bytes that a choice of this shape needs; where its quantization is not known by its name, from its size.
@@ -97,4 +106,31 @@ pub(crate) fn memory(config: &Config, kind: ChoiceKind, quantization: &str, byte
         Some(bytes + memory.kv() + memory.scratch)
     };
     catalogue::memory_of(config, name).or_else(by_size)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The bundled model's file, cut long before its vocabulary ends, says what the whole file says.
+    #[test]
+    fn the_shape_is_known_from_a_files_first_bytes() {
+        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../../assets/demo/huacaya-demo.gguf");
+        let whole = Config::from_gguf(&huacaya_weights::gguf::File::open(Path::new(file)).unwrap()).unwrap();
+        let bytes = std::fs::read(file).unwrap();
+        let front = Front::parse(Path::new(file), &bytes[..4096]).unwrap();
+        let config = of_front(&front).unwrap();
+        assert!(front.cut.is_some_and(|(key, _)| key == "tokenizer.ggml.tokens"));
+        assert_eq!((config.hidden, config.layers, config.heads), (whole.hidden, whole.layers, whole.heads));
+        assert_eq!((config.kv_heads, config.head_size, config.ffn), (whole.kv_heads, whole.head_size, whole.ffn));
+        assert_eq!((config.vocabulary, config.tied, config.context), (whole.vocabulary, whole.tied, whole.context));
+        assert_eq!(config.parameter_count(), whole.parameter_count());
+    }
+
+    #[test]
+    fn what_is_no_model_has_no_shape() {
+        assert!(Front::parse(Path::new("page"), b"<html>").is_err());
+        let front = Front::parse(Path::new("short"), b"GGUF\x03\0\0\0\x01\0\0\0\0\0\0\0\xff\0\0\0\0\0\0\0").unwrap();
+        assert!(of_front(&front).is_none());
+    }
 }

@@ -112,7 +112,7 @@ async fn two_starts_of_the_same_download_are_one() {
 
 /// Sent by the hub, but for what the page read of the file's beginning and the one byte that a transfer asks first.
 fn bytes_of_transfers(hub: &Loopback) -> u64 {
-    let looks = ["bytes=0-2097151", "bytes=0-0"];
+    let looks = ["bytes=0-262143", "bytes=0-0"];
     let is_part = |range: &Option<String>| range.as_deref().is_none_or(|range| !looks.contains(&range));
     hub.transfers("large.gguf").iter().filter(|one| is_part(&one.range)).map(|one| one.bytes).sum()
 }
@@ -268,19 +268,31 @@ async fn going_offline_lets_a_download_wait_and_it_goes_on_by_itself() {
     app.shut_down().await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_token_opens_a_gated_repository_and_is_sent_to_its_own_host_only() {
-    const TOKEN: &str = "hf_only_for_the_hub";
-    let home = Home::new();
+const TOKEN: &str = "hf_only_for_the_hub";
+
+fn gated(home: &Home) -> Loopback {
     let hub = Loopback::start();
-    hub.add(RepositorySpec::new("team/gated").file("tiny.gguf", small(&home)).gated());
+    hub.add(RepositorySpec::new("team/gated").file("tiny.gguf", small(home)).gated());
     hub.accept_token(TOKEN, true);
+    hub
+}
+
+/// Run in a process of its own by the test below: the person's keyring is none of a test's.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "another test runs it, without a keyring"]
+async fn without_a_keyring() {
+    let home = Home::new();
+    let hub = gated(&home);
     let app = start(&home, &hub).await;
     let place: String = call(&app, "set_token", json!({"url": hub.url(), "token": TOKEN})).await;
-    assert!(["keyring", "file"].contains(&place.as_str()), "{place}");
+    assert_eq!(place, "file");
     let network: Value = call(&app, "network", json!({})).await;
-    assert_eq!(network["endpoints"][0]["token"], json!(place));
+    assert_eq!(network["endpoints"][0]["token"], "file");
     assert!(!network.to_string().contains(TOKEN));
+    app.shut_down().await;
+    drop(app);
+
+    let app = home.start().await;
     let job = download(&app, "team/gated", "tiny.gguf").await;
     model(&app, job).await;
     let hosts: Vec<String> = hub.hosts_that_saw(TOKEN).into_iter().collect();
@@ -288,8 +300,50 @@ async fn a_token_opens_a_gated_repository_and_is_sent_to_its_own_host_only() {
     let place: String = call(&app, "set_token", json!({"url": hub.url(), "token": null})).await;
     assert_eq!(place, "none");
     app.shut_down().await;
-    let log = fs::read_to_string(home.path().join("logs").join("huacaya.log")).unwrap_or_default();
-    assert!(!log.contains(TOKEN));
+    for file in files_in(&home.path()).iter().filter(|name| name.ends_with(".log") || name.ends_with(".json")) {
+        let told = fs::read(home.path().join(file)).or_else(|_| fs::read(home.path().join("logs").join(file)));
+        assert!(!String::from_utf8_lossy(&told.unwrap()).contains(TOKEN), "{file}");
+    }
+}
+
+#[test]
+fn a_token_opens_a_gated_repository_and_is_sent_to_its_own_host_only() {
+    child("downloads::without_a_keyring", &[("HUACAYA_NO_KEYRING", "1")]);
+}
+
+/// Run in a process of its own by the test below.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "another test runs it, in another environment"]
+async fn in_another_environment() {
+    let home = Home::new();
+    let app = home.start().await;
+    let network: Value = call(&app, "network", json!({})).await;
+    let endpoints = network["endpoints"].as_array().unwrap();
+    assert_eq!(endpoints.len(), 1, "whoever names an endpoint wants no other host asked");
+    assert_eq!(
+        (endpoints[0]["from_environment"].clone(), endpoints[0]["token"].clone()),
+        (json!(true), json!("environment"))
+    );
+    let job = download(&app, "team/gated", "tiny.gguf").await;
+    model(&app, job).await;
+    app.shut_down().await;
+}
+
+#[test]
+fn the_endpoint_and_the_token_of_the_environment_are_used() {
+    let hub = gated(&Home::new());
+    child("downloads::in_another_environment", &[("HF_ENDPOINT", &hub.url()), ("HF_TOKEN", TOKEN)]);
+    let hosts: Vec<String> = hub.hosts_that_saw(TOKEN).into_iter().collect();
+    assert_eq!(hosts, [hub.url().trim_start_matches("http://")]);
+}
+
+/// Runs one of this file's tests in a process of its own.
+fn child(test: &str, environment: &[(&str, &str)]) {
+    let mut command = std::process::Command::new(std::env::current_exe().unwrap());
+    command.args(["--exact", "--ignored", test]).envs(environment.iter().copied());
+    let ended = command.output().unwrap();
+    let told = String::from_utf8_lossy(&ended.stdout);
+    assert!(ended.status.success() && told.contains("1 passed"), "{told}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -341,13 +395,7 @@ async fn with_a_cache() {
 #[test]
 fn what_the_hugging_face_cache_holds_is_used_in_its_place() {
     let cache = tempfile::tempdir().unwrap();
-    let test = std::process::Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "--ignored", "downloads::with_a_cache"])
-        .env("HF_HUB_CACHE", cache.path().join("hub"))
-        .output()
-        .unwrap();
-    let told = String::from_utf8_lossy(&test.stdout);
-    assert!(test.status.success() && told.contains("1 passed"), "{told}");
+    child("downloads::with_a_cache", &[("HF_HUB_CACHE", cache.path().join("hub").to_str().unwrap())]);
 }
 
 /// Run in a process of its own by the test below, which kills it.

@@ -5,7 +5,7 @@ use huacaya_loopback::{Content, Face, Loopback, RepositorySpec};
 use serde_json::{Value, json};
 
 use crate::{
-    home::{Home, call, refused},
+    home::{Home, PATIENCE, call, refused},
     remote::{hub, small, start},
 };
 
@@ -117,4 +117,23 @@ async fn with_a_proxy_set_every_request_goes_through_it() {
     assert!(through > 0 && through >= asked.len() - through, "{asked:?}");
     assert_eq!(refused(&app, "set_setting", json!({"key": "proxy", "value": "nowhere"})).await, "wrong_arguments");
     app.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn offline_holds_for_every_program_on_the_data_folder() {
+    let home = Home::new();
+    let hub = hub("team/tiny", "tiny.gguf", small(&home));
+    let first = start(&home, &hub).await;
+    let second = home.start().await;
+    call::<Value>(&second, "read_repository", json!({"address": "team/tiny"})).await;
+    call::<()>(&first, "set_setting", json!({"key": "offline", "value": true})).await;
+    let told = async {
+        while call::<Value>(&second, "network", json!({})).await["offline"] != true {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, told).await.unwrap();
+    assert_eq!(refused(&second, "read_repository", json!({"address": "team/tiny"})).await, "offline");
+    second.shut_down().await;
+    first.shut_down().await;
 }
