@@ -6,9 +6,11 @@ mod decoder;
 mod linear;
 mod load;
 mod ops;
+mod tap;
 
 pub(crate) use backend::{CandleBackend, READ_CHUNK};
 pub use decoder::Decoder;
 pub use linear::{Linear, Weight};
 pub(crate) use load::{block_type, keeps_blocks, load};
 pub use ops::{Fused, Ops, Plain};
+pub(crate) use tap::Tap;

@@ -1,6 +1,6 @@
 //! The engine: one thread that owns all sessions and answers requests in turn.
 
-use std::ops::{ControlFlow, Range};
+use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,10 +8,9 @@ use std::sync::mpsc::{Sender, channel};
 use std::thread;
 use std::time::Instant;
 
-use huacaya_progress::{Progress, Watch};
+use huacaya_progress::Watch;
 
-use crate::backend::{Batch, Run};
-use crate::candle::READ_CHUNK;
+use crate::reader::Reader;
 use crate::sampling::Sampling;
 use crate::stream::stream;
 use crate::template::Prompt;
@@ -92,25 +91,12 @@ impl Engine {
     /// Runs on the caller's thread, beside any session; the watch counts tokens.
     pub fn score(&self, score: Score, watch: Watch<'_>) -> Result<Scores> {
         let Score { model, tokens, rows } = score;
-        if tokens.is_empty() {
-            return Err(Error::PromptEmpty);
-        }
-        if tokens.len() > model.context() {
-            return Err(Error::PromptTooLong { over: tokens.len() - model.context(), context: model.context() });
-        }
-        let mut backend = model.backend();
-        let sequence = backend.create()?;
         let mut logits = Vec::new();
-        for first in (0..tokens.len()).step_by(READ_CHUNK) {
-            let end = (first + READ_CHUNK).min(tokens.len());
-            let inside = |position: usize| position.clamp(first, end) - first;
-            let wanted = inside(rows.start)..inside(rows.end);
-            let run = Run { sequence, first, tokens: tokens[first..end].to_vec(), wanted, span: tokens.len() };
-            logits.extend(backend.step(&Batch { runs: vec![run] }, &|| false)?);
-            if let ControlFlow::Break(()) = watch(Progress { done: end as u64, total: tokens.len() as u64 }) {
-                return Err(Error::Stopped);
-            }
-        }
+        let keep = |_, row: &[f32]| -> Result<()> {
+            logits.push(row.to_vec());
+            Ok(())
+        };
+        Reader::new(&model)?.read(&tokens, rows, keep, watch)?;
         Ok(Scores { logits })
     }
 }

@@ -10,7 +10,7 @@ use huacaya_progress::Watch;
 use huacaya_weights::Checkpoint;
 
 use crate::backend::Backend;
-use crate::candle::{CandleBackend, Decoder, Fused, keeps_blocks, load};
+use crate::candle::{CandleBackend, Decoder, Fused, Tap, keeps_blocks, load};
 use crate::config::{CONTEXT_MAX, Config, unusable};
 use crate::device::open_or_cpu;
 use crate::rope::Scaling;
@@ -228,6 +228,11 @@ impl Model {
 
     pub(crate) fn backend(&self) -> Box<dyn Backend> {
         Box::new(CandleBackend::new(self.decoder.clone(), self.context))
+    }
+
+    /// As `backend`, with a listener to what the layers' matrices are multiplied by.
+    pub(crate) fn tapped_backend(&self, tap: Arc<Tap>) -> Box<dyn Backend> {
+        Box::new(CandleBackend::new(Arc::new(self.decoder.tapped(tap)), self.context))
     }
 
     /// Calls `tell` when the model goes; once for each `who`.

@@ -8,6 +8,7 @@ use candle_core::{Device, Tensor};
 use super::cache::Angles;
 use super::linear::{Linear, Weight};
 use super::ops::{Ops, Plain};
+use super::tap::Tap;
 use crate::config::{Config, unusable};
 use crate::rope::{self, Rope};
 use crate::{Error, Result};
@@ -24,6 +25,8 @@ pub struct Decoder {
     /// (hidden)
     norm: Tensor,
     output: Linear,
+    /// Listens to what the matrices of the layers are multiplied by.
+    tap: Option<Arc<Tap>>,
 }
 
 #[derive(Clone)]
@@ -111,7 +114,13 @@ impl Decoder {
             layers,
             norm,
             output: Linear { weight: output, bias: None },
+            tap: None,
         })
+    }
+
+    /// The same weights, with a listener.
+    pub(crate) fn tapped(&self, tap: Arc<Tap>) -> Decoder {
+        Decoder { tap: Some(tap), ..self.clone() }
     }
 
     pub fn config(&self) -> &Config {
@@ -195,8 +204,10 @@ impl Decoder {
     ) -> Result<Tensor> {
         let (config, ops, layer) = (&self.config, self.ops.as_ref(), &self.layers[number]);
         let rows = x.dim(0)?;
+        let note = |parts: &[&str], x: &Tensor| self.tap.as_ref().map_or(Ok(()), |tap| tap.note(number, parts, x));
         let heads = |x: Tensor, heads: usize| x.reshape((rows, heads, config.head_size));
         let normed = ops.norm(x, &layer.attention_norm, config.norm_eps)?;
+        note(&["attn_q", "attn_k", "attn_v"], &normed)?;
         let mut q = heads(layer.query.forward(ops, &normed)?, config.heads)?;
         let mut k = heads(layer.key.forward(ops, &normed)?, config.kv_heads)?;
         let v = heads(layer.value.forward(ops, &normed)?, config.kv_heads)?;
@@ -204,10 +215,14 @@ impl Decoder {
             q = ops.norm(&q, query, config.norm_eps)?;
             k = ops.norm(&k, key, config.norm_eps)?;
         }
-        let x = (x + layer.attention_output.forward(ops, &attend(&q, &k, &v)?)?)?;
+        let mixed = attend(&q, &k, &v)?;
+        note(&["attn_output"], &mixed)?;
+        let x = (x + layer.attention_output.forward(ops, &mixed)?)?;
 
         let normed = ops.norm(&x, &layer.ffn_norm, config.norm_eps)?;
+        note(&["ffn_gate", "ffn_up"], &normed)?;
         let gated = ops.gated(&layer.gate.forward(ops, &normed)?, &layer.up.forward(ops, &normed)?)?;
+        note(&["ffn_down"], &gated)?;
         Ok((&x + layer.down.forward(ops, &gated)?)?)
     }
 }
