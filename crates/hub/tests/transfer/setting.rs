@@ -15,8 +15,6 @@ use tempfile::TempDir;
 pub const PART: u64 = 16 << 20;
 /// Three whole parts and a short one.
 pub const BYTES: u64 = 3 * PART + 1_234_567;
-/// A fetch asks for the first byte alone, to learn of size, ETag and ranges: HEAD lacks a length on some hosts.
-pub const PROBE: u64 = 1;
 /// How many connections a file has at most.
 pub const CONNECTIONS: u64 = 4;
 /// No transfer here takes more than some seconds on an idle machine.
@@ -124,7 +122,7 @@ impl Setting {
     pub fn assert_whole_for(&self, fetched: &Fetched, spare: u64) {
         self.assert_whole(fetched);
         let sent = self.sent();
-        let most = self.content.len() + PROBE + spare;
+        let most = self.content.len() + spare;
         assert!(sent <= most, "{sent} bytes were sent, at most {most} were to be");
     }
 }
