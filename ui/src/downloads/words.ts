@@ -2,7 +2,7 @@
 
 import type { Job } from "$api";
 import { formatBytes, m } from "$i18n";
-import { shareOf } from "../list/jobs";
+import { kindOf, shareOf } from "../list/jobs";
 import { isDownload, stageWords } from "./downloads.svelte";
 import { paces } from "./paces.svelte";
 
@@ -24,14 +24,25 @@ export function leftWords(ms: number): string {
 /** 42 % · 12.3 MB/s · 3 min left; or what holds it up. */
 export function lineOf(job: Job): string {
   const share = shareOf(job);
-  const stage = stageWords(job);
+  const making = isMaking(job);
+  const stage = making && job.state === "running" ? makingWords(job) : stageWords(job);
   const words = [share === null ? "" : m.downloads.share(share), stage];
-  if (stage === "" && job.state === "running") {
+  if ((stage === "" || making) && job.state === "running") {
     const { rate, left } = paces.of(job.id);
     if (isDownload(job) && rate !== null) words.push(m.downloads.speed(formatBytes(rate)));
     if (left !== null) words.push(leftWords(left));
   }
   return words.filter(Boolean).join(" · ");
+}
+
+/** Work of the workshop: its stage and the time left are both worth knowing. */
+function isMaking(job: Job): boolean {
+  return ["make", "measure"].includes(kindOf(job));
+}
+
+function makingWords(job: Job): string {
+  const [stage, ...what] = (job.stage ?? "").split(":");
+  return [m.workshop.work.stages[stage!] ?? "", what.join(":").trim()].filter(Boolean).join(" ");
 }
 
 /** 1.2 of 3.9 GB: the unit once, where both share it. */

@@ -45,6 +45,10 @@ export function nameOf(job: Job): string {
       return m.list.jobDownload(what);
     case "merge":
       return m.list.jobMerge(what);
+    case "make":
+      return m.list.jobMake(what);
+    case "measure":
+      return m.list.jobMeasure(what);
     default:
       return what || m.list.jobOther;
   }

@@ -44,15 +44,20 @@ export function failureOf(kind: string, model: ModelId): Job | undefined {
 
 /** The models that an adapter may go onto, the likeliest first: the one that its author names, base models, its architecture. */
 export function basesFor(adapter: Model): Model[] {
-  const named = plain(adapter.adapter?.base ?? "");
   const score = (row: Model) =>
-    (named !== "" && [plain(row.name), row.source.kind === "hub" ? plain(row.source.repository) : ""].some((name) => name !== "" && (name.startsWith(named) || named === name)) ? 8 : 0) +
+    (isNamedBase(adapter, row) ? 8 : 0) +
     (row.family !== "" && row.family === adapter.family ? 4 : 0) +
     (row.kind === "base" ? 2 : 0) +
     (row.architecture === adapter.architecture ? 1 : 0);
   return [...mirror.models.values()]
     .filter((row) => row.kind !== "adapter" && row.state === "ready")
     .sort((a, b) => score(b) - score(a) || a.name.localeCompare(b.name));
+}
+
+/** The model goes by the name that the adapter's author gave its base. */
+export function isNamedBase(adapter: Model, row: Model): boolean {
+  const named = plain(adapter.adapter?.base ?? "");
+  return named !== "" && [plain(row.name), row.source.kind === "hub" ? plain(row.source.repository) : ""].some((name) => name.startsWith(named));
 }
 
 /** "meta-llama/Llama-2-7b-hf" and "Llama 2 7B" are the same to a person: without the owner, marks and endings. */

@@ -11,6 +11,7 @@ import { toggleList, togglePanel } from "../frame";
 import { download, isMoving, openDownloads, pause, resume } from "../downloads/downloads.svelte";
 import { finding, shelf } from "../hub/finding.svelte";
 import { asking, choose, listed, load, recognise, unload } from "../models/models.svelte";
+import { make, reports, workshop } from "../workshop/workshop.svelte";
 
 export type Command = { id: string; label: string; keys?: string; run: () => void };
 
@@ -41,6 +42,9 @@ export function commands(): Command[] {
     { id: "models", label: m.palette.openModels, run: () => (view.room = "models") },
     { id: "find-model", label: m.palette.findModel, run: findModel },
     ...downloadCommands(),
+    { id: "workshop", label: m.palette.openWorkshop, run: () => (view.room = "workshop") },
+    { id: "make", label: m.palette.makeModel, run: () => workshop.show({ at: "making" }) },
+    { id: "measure", label: m.palette.measureModels, run: () => workshop.show({ at: "measuring" }) },
     { id: "add-model", label: m.palette.addModel, run: () => void choose("model_file") },
     { id: "add-folder", label: m.models.addFolder, run: () => void choose("model_folder") },
     { id: "elsewhere", label: m.finding.addElsewhere, run: () => (asking.elsewhere = true) },
@@ -49,7 +53,9 @@ export function commands(): Command[] {
   for (const model of listed()) {
     if (model.loaded_by) list.push({ id: `unload-${model.id}`, label: m.palette.unload(model.name), run: () => void unload(model) });
     else if (model.state !== "missing") list.push({ id: `load-${model.id}`, label: m.palette.load(model.name), run: () => void load(model) });
+    if (model.state !== "missing") list.push({ id: `quantize-${model.id}`, label: m.palette.quantize(model.name), run: () => make(model) });
   }
+  for (const report of reports()) list.push({ id: `report-${report.id}`, label: m.palette.openReport(report.title), run: () => workshop.show({ at: "report", report: report.id }) });
   list.push(
     { id: "sidebar", label: m.palette.toggleSidebar, keys: "mod+B", run: toggleList },
     { id: "settings", label: m.palette.openSettings, keys: "mod+,", run: () => view.settings("general") },

@@ -4,6 +4,7 @@
 
 import { SvelteMap } from "svelte/reactivity";
 import type { Body, Change, Chat, ChatId, Draft, Folder, Job, JsonValue, Message, MessageId, Model, Persona, Setting, Snapshot } from "$api";
+import type { Report } from "../workshop/wire";
 
 export type Heading = Omit<Message, "body">;
 export type Reading = { done: number; total: number };
@@ -14,6 +15,8 @@ class Mirror {
   readonly personas = new SvelteMap<number, Persona>();
   readonly models = new SvelteMap<number, Model>();
   readonly jobs = new SvelteMap<number, Job>();
+  /** What the workshop measured. */
+  readonly reports = new SvelteMap<number, Report>();
   readonly settings = new SvelteMap<string, JsonValue>();
   readonly drafts = new SvelteMap<ChatId | null, Draft>();
   /** Of open chats only. */
@@ -49,6 +52,8 @@ class Mirror {
   }
 
   #applyOne(change: Change) {
+    const { kind, value } = change as unknown as { kind: string; value: Report };
+    if (kind === "report") return void this.reports.set(value.id, value);
     switch (change.kind) {
       case "snapshot":
         return this.#replaceAll(change.value);
@@ -85,6 +90,7 @@ class Mirror {
     replace(this.personas, snapshot.personas, (row) => row.id);
     replace(this.models, snapshot.models, (row) => row.id);
     replace(this.jobs, snapshot.jobs, (row) => row.id);
+    replace(this.reports, (snapshot as Snapshot & { reports?: Report[] }).reports ?? [], (row) => row.id);
     replace(this.drafts, snapshot.drafts, (row) => row.chat);
     this.settings.clear();
     for (const setting of snapshot.settings) this.#set(setting);
@@ -147,6 +153,8 @@ class Mirror {
         return void this.models.delete(id);
       case "job":
         return void this.jobs.delete(id);
+      case "report":
+        return void this.reports.delete(id);
       case "message":
         return this.#removeMessage(id);
     }

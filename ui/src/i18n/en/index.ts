@@ -11,11 +11,13 @@ import { network } from "./network";
 import { panel } from "./panel";
 import { mends, problems } from "./problems";
 import { rail } from "./rail";
+import { report } from "./report";
 import { shared } from "./shared";
 import { inspector } from "./inspector";
 import { page } from "./page";
 import { palette } from "./palette";
 import { settings } from "./settings";
 import { welcome } from "./welcome";
+import { workshop } from "./workshop";
 
-export const en = { rail, list, chat, shared, problems, mends, panel, models, inspector, page, palette, settings, welcome, details, adding, network, finding, downloads };
+export const en = { rail, list, chat, shared, problems, mends, panel, models, inspector, page, palette, settings, welcome, details, adding, network, finding, downloads, workshop, report };

@@ -45,6 +45,8 @@ export const list = {
   jobRecognise: (name: string) => `Recognising ${name}`,
   jobMove: "Moving the models",
   jobMerge: (name: string) => `Merging ${name}`,
+  jobMake: (name: string) => `Making ${name}`,
+  jobMeasure: (name: string) => `Measuring ${name}`,
   jobOther: "Working",
   jobPause: (name: string) => `Pause: ${name}`,
   jobResume: (name: string) => `Go on: ${name}`,

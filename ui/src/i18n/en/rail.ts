@@ -4,6 +4,7 @@ export const rail = {
   rooms: "Rooms",
   chats: "Chats",
   models: "Models",
+  workshop: "Workshop",
   settings: "Settings",
   hideList: "Hide the list",
   showList: "Show the list",

@@ -47,6 +47,8 @@ export const list: typeof en = {
   jobRecognise: (name) => `正在识别 ${name}`,
   jobMove: "正在移动模型",
   jobMerge: (name) => `正在合并 ${name}`,
+  jobMake: (name) => `正在制作 ${name}`,
+  jobMeasure: (name) => `正在测量 ${name}`,
   jobOther: "正在处理",
   jobPause: (name) => `暂停：${name}`,
   jobResume: (name) => `继续：${name}`,
