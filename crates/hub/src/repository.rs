@@ -6,6 +6,8 @@
 //! hf-hub's own client is not used for this: where it has no token of its own it takes `HF_TOKEN` for any endpoint, it
 //! reads answers of any length, and its retries would be in no list of connections. Its `ModelInfo` reads the answers.
 
+use std::pin::Pin;
+
 use reqwest::header;
 use serde::{Deserialize, Serialize};
 use tokio::time::sleep;
@@ -88,6 +90,10 @@ pub enum Weights {
     Lora,
 }
 
+/// An endpoint's answer that is waited for; of a named type, because the compiler cannot see that a closure's own may move
+/// between threads.
+type Asked<'a, T> = Pin<Box<dyn Future<Output = Result<T>> + Send + 'a>>;
+
 /// A file at an address of its own.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RemoteFile {
@@ -167,9 +173,9 @@ impl Hub {
         revision: Option<&str>,
     ) -> Result<Repository> {
         let what = || id.to_string();
-        self.first(endpoints, what, async |endpoint| match endpoint.dialect {
-            Dialect::HuggingFace => hugging_face::repository(self, endpoint, id, revision).await,
-            Dialect::ModelScope => model_scope::repository(self, endpoint, id, revision).await,
+        self.first(endpoints, what, |endpoint| match endpoint.dialect {
+            Dialect::HuggingFace => Box::pin(hugging_face::repository(self, endpoint, id, revision)),
+            Dialect::ModelScope => Box::pin(model_scope::repository(self, endpoint, id, revision)),
         })
         .await
     }
@@ -178,14 +184,11 @@ impl Hub {
     pub async fn search(&self, text: &str, limit: usize) -> Result<Vec<Hit>> {
         let limit = limit.clamp(1, HITS_MAX);
         let endpoints = self.network().endpoints;
-        self.first(
-            &endpoints,
-            || text.to_owned(),
-            async |endpoint| match endpoint.dialect {
-                Dialect::HuggingFace => hugging_face::search(self, endpoint, text, limit).await,
-                Dialect::ModelScope => model_scope::search(self, endpoint, text, limit).await,
-            },
-        )
+        let what = || text.to_owned();
+        self.first(&endpoints, what, |endpoint| match endpoint.dialect {
+            Dialect::HuggingFace => Box::pin(hugging_face::search(self, endpoint, text, limit)),
+            Dialect::ModelScope => Box::pin(model_scope::search(self, endpoint, text, limit)),
+        })
         .await
     }
 
@@ -244,11 +247,11 @@ impl Hub {
     }
 
     /// What the first endpoint that succeeds gives, else the error that tells most.
-    async fn first<T>(
+    async fn first<'a, T>(
         &self,
-        endpoints: &[Endpoint],
+        endpoints: &'a [Endpoint],
         what: impl Fn() -> String,
-        ask: impl AsyncFn(&Endpoint) -> Result<T>,
+        ask: impl Fn(&'a Endpoint) -> Asked<'a, T>,
     ) -> Result<T> {
         let mut worst: Option<Error> = None;
         for round in 1..=ROUNDS {
