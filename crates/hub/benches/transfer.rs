@@ -3,7 +3,7 @@
 //! Each contender runs in a process of its own; rounds are interleaved and begin with another contender each time. Said
 //! are throughput from start to exit of the process, its CPU time and its peak of memory, as medians, and their ratios
 //! to curl's. Our transfer always hashes, writes a journal and syncs; the others do none of it. What hashing alone
-//! costs is measured apart, as a process that hashes the file on the disk.
+//! costs is measured apart: the same call for a file that is in its place already, which reads and hashes it.
 //!
 //! `BYTES` (2147483648), `ROUNDS` (5) and `FOLDER` (/dev/shm, so that the disk is not what is measured) set others.
 
@@ -55,7 +55,7 @@ fn main() -> ExitCode {
 async fn contend(role: &str) -> Outcome<()> {
     let place = PathBuf::from(env::var("PLACE")?);
     match role {
-        "huacaya" => {
+        "huacaya" | "hashing" => {
             let wanted = Wanted {
                 sources: vec![FileSource { url: env::var("ADDRESS")?.parse()?, etag: None }],
                 place,
@@ -63,16 +63,17 @@ async fn contend(role: &str) -> Outcome<()> {
                 sha256: Some(env::var("SHA256")?),
             };
             let hub = Hub::new(Network { proxy: Proxy::None, ..Network::default() })?;
-            hub.fetch(&wanted, &mut unwatched()).await?;
+            let fetched = hub.fetch(&wanted, &mut unwatched()).await?;
+            if (role == "hashing") != (fetched.received == 0) {
+                return Err(format!("{role} fetched {} bytes", fetched.received).into());
+            }
         }
         "hf-hub" => {
             let cache = place.with_extension("cache");
             let client = hf_hub::HFClient::builder().endpoint(env::var("ENDPOINT")?).cache_dir(cache).build()?;
             client.model("team", "model").download_file().filename("model.gguf").send().await?;
         }
-        _ => {
-            Content::file(place)?.sha256();
-        }
+        _ => return Err(format!("there is no contender {role}").into()),
     }
     Ok(())
 }
