@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::{adapter, gguf, merge, pytorch, quantize, safetensors};
+use crate::{adapter, convert, gguf, merge, pytorch, quantize, safetensors};
 
 /// A fault, and the file that has it.
 #[derive(Debug, thiserror::Error)]
@@ -46,6 +46,8 @@ pub enum Fault {
     Merge(Box<merge::Fault>),
     #[error(transparent)]
     Quantize(quantize::Fault),
+    #[error(transparent)]
+    Convert(Box<convert::Fault>),
 }
 
 /// What a person can do about a fault.
@@ -93,6 +95,7 @@ impl Error {
             }
             Fault::Quantize(quantize::Fault::Architecture { .. }) => Kind::Unsupported,
             Fault::Quantize(_) => Kind::Request,
+            Fault::Convert(fault) => fault.kind(),
         }
     }
 }
@@ -124,6 +127,12 @@ impl From<merge::Fault> for Fault {
 impl From<pytorch::Fault> for Fault {
     fn from(fault: pytorch::Fault) -> Fault {
         Fault::PyTorch(fault)
+    }
+}
+
+impl From<convert::Fault> for Fault {
+    fn from(fault: convert::Fault) -> Fault {
+        Fault::Convert(Box::new(fault))
     }
 }
 

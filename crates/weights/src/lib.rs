@@ -4,6 +4,7 @@
 //! stored as. A hostile file gives an [`Error`], never a panic, an abort or an allocation out of proportion to the file.
 
 pub mod adapter;
+pub mod convert;
 pub mod gguf;
 pub mod merge;
 pub mod pytorch;
@@ -17,6 +18,7 @@ mod json;
 mod magic;
 mod map;
 mod part;
+mod sentencepiece;
 mod shard;
 mod split;
 mod vocabulary;

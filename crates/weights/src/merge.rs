@@ -7,7 +7,7 @@ mod arithmetic;
 mod fault;
 mod files;
 mod folder;
-mod plan;
+pub(crate) mod plan;
 
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};

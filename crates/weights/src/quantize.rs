@@ -9,6 +9,7 @@ mod stream;
 pub use importance::Importance;
 pub use plan::{Group, Shape, Wanted, plan};
 pub use scheme::Scheme;
+pub(crate) use stream::{GgufSource, Source, same_file, target_of, write};
 pub use stream::{Report, quantize, target};
 
 /// Why a model cannot be quantized as asked.

@@ -1,6 +1,6 @@
 //! How many token ids a folder's tokenizer has: its pieces counted, nothing of them kept.
 //!
-//! Source: `sentencepiece_model.proto` (`ModelProto { repeated SentencePiece pieces = 1; … }`); `tokenizer.json` of Hugging
+//! Source: `tokenizer.json` of Hugging
 //! Face's `tokenizers`. Tokens that were added later stand in files of their own.
 
 use std::fmt;
@@ -10,17 +10,18 @@ use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use crate::json::read_bounded;
+use crate::sentencepiece::count;
 use crate::{Error, Fault};
 
 /// The largest have 34 MB (`tokenizer.json` with 262,144 pieces).
-const TOKENIZER_BYTES_MAX: u64 = 128 << 20;
+pub(crate) const TOKENIZER_BYTES_MAX: u64 = 128 << 20;
 /// Lists of added tokens have some hundred kilobytes at most.
-const ADDED_BYTES_MAX: u64 = 8 << 20;
+pub(crate) const ADDED_BYTES_MAX: u64 = 8 << 20;
 /// Four times the largest vocabulary in use.
-const TOKENS_MAX: u64 = 1 << 20;
+pub(crate) const TOKENS_MAX: u64 = 1 << 20;
 
-const MODEL_NAME: &str = "tokenizer.model";
-const JSON_NAME: &str = "tokenizer.json";
+pub(crate) const MODEL_NAME: &str = "tokenizer.model";
+pub(crate) const JSON_NAME: &str = "tokenizer.json";
 
 /// Whether the folder has a tokenizer of its own.
 pub(crate) fn has_tokenizer(folder: &Path) -> bool {
@@ -30,9 +31,9 @@ pub(crate) fn has_tokenizer(folder: &Path) -> bool {
 /// One more than the largest id of the folder's tokenizer; `None` where there is no tokenizer.
 pub fn vocabulary(folder: &Path) -> Result<Option<usize>, Error> {
     let (model, json) = (folder.join(MODEL_NAME), folder.join(JSON_NAME));
-    let count = if model.is_file() {
+    let pieces = if model.is_file() {
         let bytes = read_bounded(&model, TOKENIZER_BYTES_MAX)?;
-        count_pieces(&bytes).ok_or_else(|| wrong(&model, "it is no SentencePiece model"))?
+        count(&bytes).ok_or_else(|| wrong(&model, "it is no SentencePiece model"))?
     } else if json.is_file() {
         let read: Tokenizer = parse(&json, TOKENIZER_BYTES_MAX)?;
         let added = read.added_tokens.iter().map(|token| u64::from(token.id) + 1).max().unwrap_or(0);
@@ -40,7 +41,7 @@ pub fn vocabulary(folder: &Path) -> Result<Option<usize>, Error> {
     } else {
         return Ok(None);
     };
-    let mut count = count;
+    let mut count = pieces;
     let added = folder.join("added_tokens.json");
     if added.is_file() {
         count = count.max(parse::<Ids>(&added, ADDED_BYTES_MAX)?.0);
@@ -149,35 +150,4 @@ impl<'de> Visitor<'de> for KeysVisitor {
         }
         Ok(Keys(count))
     }
-}
-
-/// The pieces of a SentencePiece model: how often field 1 stands in the message. `None` where it is no such message.
-fn count_pieces(mut bytes: &[u8]) -> Option<u64> {
-    let mut count = 0;
-    while !bytes.is_empty() {
-        let key = number(&mut bytes)?;
-        let length = match key & 7 {
-            0 => number(&mut bytes).map(|_| 0)?,
-            1 => 8,
-            2 => number(&mut bytes)?,
-            5 => 4,
-            _ => return None,
-        };
-        bytes = bytes.get(usize::try_from(length).ok()?..)?;
-        count += u64::from(key == (1 << 3 | 2));
-    }
-    (count > 0).then_some(count)
-}
-
-/// A number of seven bits a byte, the lowest first.
-fn number(bytes: &mut &[u8]) -> Option<u64> {
-    let mut value = 0u64;
-    for (i, &byte) in bytes.iter().take(10).enumerate() {
-        value |= u64::from(byte & 0x7f).checked_shl(7 * i as u32).unwrap_or(0);
-        if byte < 0x80 {
-            *bytes = &bytes[i + 1..];
-            return Some(value);
-        }
-    }
-    None
 }

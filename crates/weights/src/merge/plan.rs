@@ -61,7 +61,7 @@ pub(crate) struct Sum {
 
 impl Plan {
     /// Opens everything and checks that it fits together.
-    pub(crate) fn make(base: &Path, adapters: &[(PathBuf, f32)]) -> Result<Plan, Error> {
+    pub(super) fn make(base: &Path, adapters: &[(PathBuf, f32)]) -> Result<Plan, Error> {
         let base = match Checkpoint::open(base)? {
             Checkpoint::Folder(folder) => folder,
             Checkpoint::Gguf(file) => return Err(refused(file.path(), Fault::BaseIsGguf)),
@@ -69,6 +69,11 @@ impl Plan {
         if adapters.is_empty() {
             return Err(refused(base.path(), Fault::NoAdapter));
         }
+        Plan::of(base, adapters)
+    }
+
+    /// As [`Plan::make`], of a base that is open; without adapters, the plan is the base itself.
+    pub(crate) fn of(base: Folder, adapters: &[(PathBuf, f32)]) -> Result<Plan, Error> {
         let mut opened = Vec::with_capacity(adapters.len());
         for (path, strength) in adapters {
             if !strength.is_finite() || *strength == 0.0 || strength.abs() > STRENGTH_MAX {
@@ -111,6 +116,16 @@ impl Plan {
         Ok(())
     }
 
+    /// The base's folder, and the one whose tokenizer the merged model takes.
+    pub(crate) fn folders(&self) -> (&Path, &Path) {
+        (self.base.path(), &self.tokenizer)
+    }
+
+    /// Why a tensor's values cannot be computed with.
+    pub(crate) fn unsupported(&self, step: &Step) -> Option<Error> {
+        self.place(step).map(|(shard, place)| shard.unsupported(place))
+    }
+
     /// The tensor's own values as they are stored, and the type that they are stored in.
     fn bytes(&self, step: &Step) -> (Cow<'_, [u8]>, Dtype) {
         match self.place(step) {
@@ -140,7 +155,8 @@ impl Plan {
         files::collect(&self.config()?, self.base.path(), &self.tokenizer)
     }
 
-    fn config(&self) -> Result<serde_json::Value, Error> {
+    /// The merged model's `config.json`.
+    pub(crate) fn config(&self) -> Result<serde_json::Value, Error> {
         files::config(&self.base, &self.adapters, self.vocabulary)
     }
 
@@ -152,7 +168,7 @@ impl Plan {
     }
 }
 
-pub(super) fn refused(path: &Path, fault: Fault) -> Error {
+pub(crate) fn refused(path: &Path, fault: Fault) -> Error {
     Error::new(path, AnyFault::Merge(Box::new(fault)))
 }
 

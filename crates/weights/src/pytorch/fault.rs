@@ -11,7 +11,7 @@ pub enum Fault {
          again: torch.save(torch.load(path, weights_only=True), path)"
     )]
     Legacy,
-    #[error("is in Meta's original layout, which is not read here. Choose the model in Hugging Face's layout")]
+    #[error("is in Meta's original layout, which can be converted, but not used as it is. Convert it in the workshop")]
     Meta,
     #[error("ends without a zip archive's list of entries, at byte {size}: it is incomplete. Fetch it again")]
     Truncated { size: u64 },

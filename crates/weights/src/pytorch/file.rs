@@ -31,14 +31,31 @@ pub struct File {
 impl File {
     /// Maps the file and reads what tensors it has. Their bytes are not touched, and nothing in the file is executed.
     pub fn open(path: &Path) -> Result<File, Error> {
+        File::open_as(path, File::parse)
+    }
+
+    /// As [`File::open`], of a file in Meta's layout: one rank's part of every tensor, under Meta's names.
+    pub(crate) fn open_meta(path: &Path) -> Result<File, Error> {
+        File::open_as(path, File::parse_any)
+    }
+
+    fn open_as(path: &Path, parse: fn(&[u8]) -> Result<Vec<Tensor>, Fault>) -> Result<File, Error> {
         let map = Map::open(path)?;
-        let tensors = File::parse(&map).map_err(|fault| Error::new(path, fault))?;
+        let tensors = parse(&map).map_err(|fault| Error::new(path, fault))?;
         let places = tensors.iter().enumerate().map(|(place, tensor)| (tensor.name.clone(), place)).collect();
         Ok(File { path: path.to_path_buf(), map, tensors, places })
     }
 
-    /// What tensors a file with these bytes has.
+    /// What tensors a file with these bytes has. One in Meta's layout is refused: its names and matrices mean other things.
     pub fn parse(file: &[u8]) -> Result<Vec<Tensor>, Fault> {
+        let tensors = File::parse_any(file)?;
+        if tensors.iter().any(|tensor| META_NAMES.contains(&tensor.name.as_str())) {
+            return Err(Fault::Meta);
+        }
+        Ok(tensors)
+    }
+
+    fn parse_any(file: &[u8]) -> Result<Vec<Tensor>, Fault> {
         if LEGACY.iter().any(|start| file.starts_with(start)) {
             return Err(Fault::Legacy);
         }
@@ -56,11 +73,7 @@ impl File {
         }
         // A copy: text must not change between being checked and being used, as bytes of a mapped file may.
         let pickle = file[pickle].to_vec();
-        let tensors = list(&pickle, folder, &archive, file.len() as u64)?;
-        if tensors.iter().any(|tensor| META_NAMES.contains(&tensor.name.as_str())) {
-            return Err(Fault::Meta);
-        }
-        Ok(tensors)
+        list(&pickle, folder, &archive, file.len() as u64)
     }
 
     pub fn path(&self) -> &Path {

@@ -14,8 +14,6 @@ use crate::{Error, Fault as AnyFault};
 
 /// Values of a slab: a second's work or so, so that progress and stopping stay prompt, and two of them fit beside any model.
 const SLAB_VALUES: usize = 1 << 23;
-/// Bytes copied at a time where a tensor stays as it is.
-const COPY_BYTES: usize = 1 << 24;
 /// Rows that a thread takes at a time: some hundred thousand values.
 const CLAIM_VALUES: usize = 1 << 17;
 /// `general.quantization_version` of the block layouts that are written (`GGML_QNT_VERSION`).
@@ -36,16 +34,127 @@ pub struct Report {
     pub unweighted: usize,
 }
 
+/// A model whose tensors have GGUF's names and order of dimensions, whichever way it is stored: what can be streamed.
+pub(crate) trait Source {
+    /// Named in errors.
+    fn path(&self) -> &Path;
+
+    /// Every key but those of the formats.
+    fn metadata(&self) -> &Metadata;
+
+    /// In the order in which they are written. The format is the one that a tensor keeps when it is not quantized.
+    fn tensors(&self) -> &[TensorPlan];
+
+    /// The format that `pieces` hands the tensor over in.
+    fn stored(&self, place: usize) -> Format;
+
+    /// Hands over the tensor's bytes in their order: whole rows, about `values` values at a time.
+    fn pieces(
+        &self,
+        place: usize,
+        values: usize,
+        each: &mut dyn FnMut(&[u8]) -> Result<(), Error>,
+    ) -> Result<(), Error>;
+
+    /// Asks the system to start reading the tensor in.
+    fn will_need(&self, place: usize);
+
+    /// Tells the system that the tensor will not be read again soon.
+    fn release(&self, place: usize);
+}
+
+/// A GGUF file as a source.
+pub(crate) struct GgufSource {
+    file: File,
+    metadata: Metadata,
+    tensors: Vec<TensorPlan>,
+}
+
+impl GgufSource {
+    pub(crate) fn new(file: File) -> GgufSource {
+        let (metadata, tensors) = (whole_metadata(&file), plans(&file));
+        GgufSource { file, metadata, tensors }
+    }
+}
+
+impl Source for GgufSource {
+    fn path(&self) -> &Path {
+        self.file.path()
+    }
+
+    fn metadata(&self) -> &Metadata {
+        &self.metadata
+    }
+
+    fn tensors(&self) -> &[TensorPlan] {
+        &self.tensors
+    }
+
+    fn stored(&self, place: usize) -> Format {
+        self.tensors[place].format
+    }
+
+    fn pieces(
+        &self,
+        place: usize,
+        values: usize,
+        each: &mut dyn FnMut(&[u8]) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let tensor = &self.file.tensors()[place];
+        let columns = columns(&self.tensors[place]);
+        let row_bytes = columns / tensor.format.block_length() * tensor.format.block_bytes();
+        let piece = row_bytes * (values / columns.max(1)).max(1);
+        self.file.bytes(tensor).chunks(piece.max(1)).try_for_each(each)
+    }
+
+    fn will_need(&self, place: usize) {
+        self.file.will_need(&self.file.tensors()[place]);
+    }
+
+    fn release(&self, place: usize) {
+        self.file.release(&self.file.tensors()[place]);
+    }
+}
+
+fn plans(file: &File) -> Vec<TensorPlan> {
+    let plan = |tensor: &crate::gguf::Tensor| {
+        let (name, dimensions) = (tensor.name.clone(), tensor.dimensions.clone());
+        TensorPlan { name, dimensions, format: tensor.format }
+    };
+    file.tensors().iter().map(plan).collect()
+}
+
+/// The file's keys without those of a part of a split model: the result is whole.
+fn whole_metadata(file: &File) -> Metadata {
+    let mut metadata = Metadata::new(file.path());
+    file.metadata()
+        .iter()
+        .filter(|(key, _)| !key.starts_with(SPLIT_KEYS))
+        .for_each(|(key, value)| metadata.set(key, value.clone()));
+    metadata
+}
+
 /// The tensors of this file as they would be written, and what the file would take. Pure: nothing is written.
 pub fn target(file: &File, wanted: &Wanted) -> Result<(Vec<TensorPlan>, u64), Error> {
-    let failed = |fault: Fault| Error::new(file.path(), fault);
+    planned(file.path(), &whole_metadata(file), &plans(file), wanted)
+}
+
+/// As [`target`], of any source.
+pub(crate) fn target_of(source: &dyn Source, wanted: &Wanted) -> Result<(Vec<TensorPlan>, u64), Error> {
+    planned(source.path(), source.metadata(), source.tensors(), wanted)
+}
+
+fn planned(
+    path: &Path,
+    metadata: &Metadata,
+    tensors: &[TensorPlan],
+    wanted: &Wanted,
+) -> Result<(Vec<TensorPlan>, u64), Error> {
     if let Some((_, format)) = wanted.by_hand.iter().find(|(_, format)| *format == Format::MXFP4) {
-        return Err(failed(Fault::Format { format: *format }));
+        return Err(Error::new(path, Fault::Format { format: *format }));
     }
-    let tensors: Vec<TensorPlan> = file.tensors().iter().map(as_plan).collect();
-    let planned = plan(&tensors, shape(file)?, wanted);
-    let metadata = metadata(file, wanted);
-    let size = Writer::size_of(file.path(), &metadata, &planned)?;
+    let planned = plan(tensors, shape(path, metadata)?, wanted);
+    let size = Writer::size_of(path, &with_formats(metadata, wanted), &planned)?;
     Ok((planned, size))
 }
 
@@ -59,44 +168,58 @@ pub fn quantize(
     threads: usize,
     watch: Watch<'_>,
 ) -> Result<Report, Error> {
-    let file = crate::split::open(from)?;
+    let source = GgufSource::new(crate::split::open(from)?);
     if same_file(from, to) {
         return Err(Error::new(from, Fault::OntoItself));
     }
-    let (planned, _) = target(&file, wanted)?;
-    let mut writer = Writer::create(to, &metadata(&file, wanted), &planned)?;
-    let mut progress = Progress { done: 0, total: file.tensors().iter().map(|tensor| tensor.bytes).sum() };
+    write(&source, to, wanted, importance, threads, watch)
+}
+
+/// Writes a source to `to`: see [`quantize`].
+pub(crate) fn write(
+    source: &dyn Source,
+    to: &Path,
+    wanted: &Wanted,
+    importance: Option<&Importance>,
+    threads: usize,
+    watch: Watch<'_>,
+) -> Result<Report, Error> {
+    let (planned, _) = target_of(source, wanted)?;
+    let mut writer = Writer::create(to, &with_formats(source.metadata(), wanted), &planned)?;
+    let bytes = |(place, tensor): (usize, &TensorPlan)| {
+        source.stored(place).bytes_of(tensor.dimensions.iter().product()).unwrap_or_default()
+    };
+    let mut progress = Progress { done: 0, total: source.tensors().iter().enumerate().map(bytes).sum() };
     let mut report = Report { bytes: writer.size(), requantized: 0, unweighted: 0 };
-    for (place, (tensor, target)) in file.tensors().iter().zip(&planned).enumerate() {
-        if let Some(next) = file.tensors().get(place + 1) {
-            file.will_need(next);
+    for (place, target) in planned.iter().enumerate() {
+        if place + 1 < planned.len() {
+            source.will_need(place + 1);
         }
-        let bytes = file.bytes(tensor);
-        if tensor.format == target.format {
-            for chunk in bytes.chunks(COPY_BYTES) {
-                writer.bytes(&tensor.name, chunk)?;
-                step(&mut progress, chunk.len() as u64, to, watch)?;
-            }
+        let name = &target.name;
+        let stored = source.stored(place);
+        if stored == target.format {
+            source.pieces(place, SLAB_VALUES, &mut |piece| {
+                writer.bytes(name, piece)?;
+                step(&mut progress, piece.len() as u64, to, watch)
+            })?;
         } else {
-            report.requantized += usize::from(!tensor.format.is_plain());
-            let weights = importance.and_then(|importance| importance.of(&tensor.name));
+            report.requantized += usize::from(!stored.is_plain());
+            let weights = importance.and_then(|importance| importance.of(name));
             report.unweighted += usize::from(importance.is_some() && weights.is_none());
-            let columns = tensor.dimensions.first().copied().unwrap_or(1);
-            if let Some(weights) = weights.filter(|weights| weights.len() as u64 != columns) {
-                let fault = Fault::Importance { tensor: tensor.name.clone(), columns, found: weights.len() };
-                return Err(Error::new(from, fault));
+            let columns = columns(target);
+            if let Some(weights) = weights.filter(|weights| weights.len() != columns) {
+                let (tensor, columns) = (name.clone(), columns as u64);
+                let fault = Fault::Importance { tensor, columns, found: weights.len() };
+                return Err(Error::new(source.path(), fault));
             }
-            let rows = Rows { from: tensor.format, to: target.format, columns: columns as usize, bytes, weights };
-            rows.stream(threads.max(1), |source_bytes, slab| {
-                writer.bytes(&tensor.name, slab)?;
+            let rows = Rows { from: stored, to: target.format, columns, weights, threads: threads.max(1) };
+            let not_finite = || Error::new(source.path(), Fault::NotFinite { tensor: name.clone() });
+            rows.stream(source, place, not_finite, |source_bytes, slab| {
+                writer.bytes(name, slab)?;
                 step(&mut progress, source_bytes, to, watch)
-            })
-            .map_err(|stop| match stop {
-                Stop::NotFinite => Error::new(from, Fault::NotFinite { tensor: tensor.name.clone() }),
-                Stop::Failed(error) => error,
             })?;
         }
-        file.release(tensor);
+        source.release(place);
     }
     writer.finish()?;
     Ok(report)
@@ -110,32 +233,28 @@ fn step(progress: &mut Progress, bytes: u64, to: &Path, watch: Watch<'_>) -> Res
     }
 }
 
-fn same_file(from: &Path, to: &Path) -> bool {
+pub(crate) fn same_file(from: &Path, to: &Path) -> bool {
     matches!((from.canonicalize(), to.canonicalize()), (Ok(from), Ok(to)) if from == to)
 }
 
-fn as_plan(tensor: &crate::gguf::Tensor) -> TensorPlan {
-    TensorPlan { name: tensor.name.clone(), dimensions: tensor.dimensions.clone(), format: tensor.format }
+/// Values of a row.
+fn columns(tensor: &TensorPlan) -> usize {
+    tensor.dimensions.first().copied().unwrap_or(1) as usize
 }
 
 /// The source's keys, with what the new formats change.
-fn metadata(file: &File, wanted: &Wanted) -> Metadata {
-    let mut metadata = Metadata::new(file.path());
-    file.metadata()
-        .iter()
-        .filter(|(key, _)| !key.starts_with(SPLIT_KEYS))
-        .for_each(|(key, value)| metadata.set(key, value.clone()));
+fn with_formats(metadata: &Metadata, wanted: &Wanted) -> Metadata {
+    let mut metadata = metadata.clone();
     metadata.set("general.quantization_version", QUANTIZATION_VERSION.into());
     metadata.set("general.file_type", wanted.scheme.file_type().into());
     metadata
 }
 
-fn shape(file: &File) -> Result<Shape, Error> {
-    let metadata = file.metadata();
+fn shape(path: &Path, metadata: &Metadata) -> Result<Shape, Error> {
     let architecture: &str = metadata.get("general.architecture")?;
     if !ARCHITECTURES.contains(&architecture) {
         let architecture = architecture.to_owned();
-        return Err(Error::new(file.path(), Fault::Architecture { architecture }));
+        return Err(Error::new(path, Fault::Architecture { architecture }));
     }
     let layers = metadata.get(&format!("{architecture}.block_count"))?;
     let heads = metadata.get(&format!("{architecture}.attention.head_count"))?;
@@ -143,53 +262,48 @@ fn shape(file: &File) -> Result<Shape, Error> {
     Ok(Shape { layers, heads, kv_heads })
 }
 
-/// Why a stream ended early.
-enum Stop {
-    NotFinite,
-    Failed(Error),
-}
-
 /// A matrix on its way from one format to another.
 struct Rows<'a> {
     from: Format,
     to: Format,
     columns: usize,
-    bytes: &'a [u8],
     /// One for each column.
     weights: Option<&'a [f32]>,
+    threads: usize,
 }
 
 impl Rows<'_> {
     /// Hands the converted rows to `take` in their order, with the number of source bytes behind them. While one slab is
     /// being taken, the threads convert the next.
-    fn stream(&self, threads: usize, mut take: impl FnMut(u64, &[u8]) -> Result<(), Error>) -> Result<(), Stop> {
-        let columns = self.columns.max(1);
-        let row_bytes = self.row_bytes(self.from);
-        let slab_bytes = row_bytes * (SLAB_VALUES / columns).max(1);
+    fn stream(
+        &self,
+        source: &dyn Source,
+        place: usize,
+        not_finite: impl Fn() -> Error,
+        mut take: impl FnMut(u64, &[u8]) -> Result<(), Error>,
+    ) -> Result<(), Error> {
         let mut ready: Option<(u64, Vec<u8>)> = None;
         let mut spare = Vec::new();
-        for slab in self.bytes.chunks(slab_bytes).map(Some).chain([None]) {
+        source.pieces(place, SLAB_VALUES, &mut |slab| {
             let mut out = std::mem::take(&mut spare);
-            out.resize(slab.map_or(0, |slab| slab.len() / row_bytes * self.row_bytes(self.to)), 0);
+            out.resize(slab.len() / self.row_bytes(self.from).max(1) * self.row_bytes(self.to), 0);
             let (finite, taken) = thread::scope(|scope| {
-                let converted = slab.map(|slab| {
-                    let out = &mut out[..];
-                    scope.spawn(move || self.convert(slab, out, threads))
-                });
+                let out = &mut out[..];
+                let converted = scope.spawn(move || self.convert(slab, out));
                 let taken = ready.as_ref().map_or(Ok(()), |(bytes, slab)| take(*bytes, slab));
                 // A panic goes on in this thread.
-                let finite = converted
-                    .is_none_or(|worker| worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+                let finite = converted.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
                 (finite, taken)
             });
-            taken.map_err(Stop::Failed)?;
+            taken?;
             if !finite {
-                return Err(Stop::NotFinite);
+                return Err(not_finite());
             }
             spare = ready.take().map(|(_, slab)| slab).unwrap_or_default();
-            ready = slab.map(|slab| (slab.len() as u64, out));
-        }
-        Ok(())
+            ready = Some((slab.len() as u64, out));
+            Ok(())
+        })?;
+        ready.map_or(Ok(()), |(bytes, slab)| take(bytes, &slab))
     }
 
     fn row_bytes(&self, format: Format) -> usize {
@@ -197,7 +311,7 @@ impl Rows<'_> {
     }
 
     /// Converts a slab on all threads, each taking the next few rows; whether every number was finite.
-    fn convert(&self, slab: &[u8], out: &mut [u8], threads: usize) -> bool {
+    fn convert(&self, slab: &[u8], out: &mut [u8]) -> bool {
         let rows = (CLAIM_VALUES / self.columns.max(1)).max(1);
         let jobs: Vec<_> = slab
             .chunks(rows * self.row_bytes(self.from))
@@ -220,7 +334,7 @@ impl Rows<'_> {
             }
         };
         thread::scope(|scope| {
-            (1..threads).for_each(|_| drop(scope.spawn(work)));
+            (1..self.threads).for_each(|_| drop(scope.spawn(work)));
             work();
         });
         finite.into_inner()
