@@ -33,6 +33,7 @@ export async function open(browser, url, options = {}, view = {}) {
   await page.addInitScript({ path: mock("hub.js") });
   await page.addInitScript({ path: mock("rows.js") });
   await page.addInitScript({ path: mock("library.js") });
+  await page.addInitScript({ path: mock("workshop.js") });
   await page.addInitScript({ path: mock("backend.js") });
   await page.goto(url);
   return { context, page, problems };

@@ -9,6 +9,7 @@ import { launch, open } from "./browser.mjs";
 import { finding } from "./finding.mjs";
 import { rooms } from "./rooms.mjs";
 import { serve } from "./server.mjs";
+import { workshop } from "./workshop.mjs";
 
 const folder = process.env.LOOKS ?? "/tmp/looks";
 const axe = await readFile(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
@@ -60,6 +61,7 @@ const scenes = {
   page: { go: (page, zh) => chat(zh ? "一篇文稿" : "A page")(page) },
   ...rooms,
   ...finding,
+  ...workshop,
 };
 const views = [
   { name: "wide", width: 1280, height: 800 },

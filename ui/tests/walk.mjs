@@ -583,6 +583,74 @@ await walk("the models folder is moved, with its progress; where it fails, it sa
   await page.getByRole("alert").getByText(/media\/disk\/models 不能用来存放模型/).waitFor();
 });
 
+const shop = (page) => page.getByRole("button", { name: "工坊", exact: true }).first().click();
+
+await walk("the workshop: from a source to a report in two clicks, one kept with undo, and a chat with it", { jobTick: 5 }, async (page) => {
+  await shop(page);
+  await page.getByRole("radio", { name: "Llama-2-7b-hf" }).check();
+  await page.getByText("Llama-2-7b-hf-Q4_K_M.gguf").first().waitFor();
+  await page.getByRole("button", { name: /^第 3 步/ }).click();
+  await page.getByRole("radio", { name: "多种对比" }).click();
+  await page.getByRole("button", { name: "开始", exact: true }).click();
+  assert.deepEqual((await called(page, "make")).targets.map((target) => target.scheme), ["Q5_K_M", "Q4_K_M", "IQ4_XS"]);
+  await page.getByRole("heading", { name: "Llama-2-7b-hf", exact: true }).waitFor();
+  await page.waitForFunction(() => document.querySelectorAll("figure canvas").length === 2);
+  assert.equal(await page.getByRole("columnheader").count(), 4);
+  await page.getByRole("button", { name: "书写" }).click();
+  assert.equal(await page.getByRole("rowheader", { name: "书写" }).getAttribute("aria-sort"), "descending");
+  await page.getByRole("button", { name: "留下这个" }).first().click();
+  await page.getByText("其他 2 个已删除").waitFor();
+  assert.equal(await page.getByRole("button", { name: "留下这个" }).count(), 0);
+  await page.getByRole("button", { name: "撤销" }).click();
+  await page.waitForFunction(() => [...document.querySelectorAll("button")].filter((button) => button.textContent.includes("留下这个")).length === 3);
+  await page.getByRole("button", { name: "导出" }).click();
+  await page.getByRole("menuitem", { name: "导出为 Markdown" }).click();
+  assert.equal((await called(page, "export_report")).format, "markdown");
+  await page.getByRole("button", { name: "对话", exact: true }).last().click();
+  await page.locator("main textarea").last().waitFor();
+  assert.equal((await called(page, "new_chat")).kind, "chat");
+});
+
+await walk("the workshop: leaving and coming back keeps the choices; work that fails says why and goes back to them", { jobTick: 5, makeFails: { code: "disk_full", values: { path: "/m" } } }, async (page) => {
+  await shop(page);
+  await page.getByRole("radio", { name: "Llama-2-7b-hf" }).check();
+  await page.getByRole("button", { name: /下一步：适配器/ }).click();
+  await page.getByRole("checkbox", { name: /Chinese-Alpaca-2-LoRA-7B/ }).check();
+  await page.getByRole("button", { name: "对话", exact: true }).first().click();
+  await shop(page);
+  assert.equal(await page.getByRole("checkbox", { name: /Chinese-Alpaca-2-LoRA-7B/ }).isChecked(), true);
+  await page.getByText("Chinese-Alpaca-2-7B-Q4_K_M.gguf").first().waitFor();
+  await page.getByRole("button", { name: "开始", exact: true }).click();
+  await page.getByRole("alert").getByText(/磁盘空间不够/).waitFor();
+  await page.getByRole("button", { name: "回去修改选择" }).click();
+  await page.getByRole("button", { name: /^第 2 步.*Chinese-Alpaca-2-LoRA-7B/ }).waitFor();
+});
+
+await walk("the workshop: a format for each group of weights, and models measured side by side", { jobTick: 5 }, async (page) => {
+  await models(page);
+  await page.getByRole("button", { name: "Llama-2-7b-hf 的更多操作" }).or(page.getByRole("button", { name: "“Llama-2-7b-hf”的更多操作" })).click();
+  await page.getByRole("menuitem", { name: "量化…" }).click();
+  await page.getByRole("radio", { name: /自定义/ }).check();
+  await page.getByRole("button", { name: /^词表（输出）/ }).click();
+  await page.getByRole("option", { name: "Q8_0" }).click();
+  await page.getByRole("button", { name: "开始", exact: true }).click();
+  assert.deepEqual((await called(page, "make")).targets, [{ scheme: "Q4_K_M", by_hand: [{ group: "output", format: "Q8_0" }] }]);
+  await page.getByRole("button", { name: "测量模型" }).click();
+  await page.getByRole("checkbox", { name: /Huacaya Demo/ }).check();
+  await page.getByRole("checkbox", { name: /Chinese-Alpaca-2-7B / }).or(page.getByRole("checkbox", { name: /^Chinese-Alpaca-2-7B$/ })).first().check();
+  await page.getByRole("button", { name: "测量 2 个模型" }).click();
+  assert.deepEqual((await called(page, "measure")).models, [1, 2]);
+  await page.getByRole("heading", { name: "Measured" }).waitFor();
+});
+
+await walk("an adapter takes part in a chat by its switch and its slider", { panel: true }, async (page) => {
+  await page.evaluate(() => window.__SEND__({ kind: "setting", value: { key: "model", value: 7 } }));
+  await page.getByRole("switch", { name: "使用 Chinese-Alpaca-2-LoRA-7B" }).click();
+  assert.deepEqual((await called(page, "set_adapters")).adapters, [{ model: 5, strength: 1 }]);
+  await page.getByRole("slider", { name: "Chinese-Alpaca-2-LoRA-7B 的强度" }).fill("0.5");
+  await page.waitForFunction(() => window.__CALLS__.filter((call) => call[0] === "set_adapters").at(-1)[1].adapters[0]?.strength === 0.5);
+});
+
 await browser.close();
 server.close();
 console.log(`${passed} passed, ${failed} failed`);

@@ -6,7 +6,7 @@ import type { ReportRow } from "./types";
 
 type Words = { text: string; more?: string };
 
-const one = (value: number) => formatNumber(Math.round(value * 10) / 10);
+const one = (value: number) => value.toFixed(1);
 const percent = (share: number) => m.report.units.percent((share * 100).toFixed(1));
 
 /** Tokens per second, and the time of each. */

@@ -83,7 +83,9 @@ class Making {
 
   get outcomes(): Outcome[] {
     const plain = this.picked.map((scheme): Target => ({ scheme, by_hand: [] }));
-    const targets = this.custom.on ? [...plain, { scheme: this.custom.scheme, by_hand: $state.snapshot(this.custom.byHand) }] : plain;
+    // Without a format set by hand it is the scheme's own, which may be chosen already.
+    const same = this.custom.byHand.length === 0 && this.picked.includes(this.custom.scheme);
+    const targets = this.custom.on && !same ? [...plain, { scheme: this.custom.scheme, by_hand: $state.snapshot(this.custom.byHand) }] : plain;
     return targets.flatMap((target) => {
       const plan = this.schemes.find((row) => row.scheme === target.scheme);
       if (!plan) return [];
@@ -111,9 +113,9 @@ class Making {
     return this.plan?.reason[language()] ?? "";
   }
 
-  /** A folder holds plain numbers only. */
+  /** A folder holds a merge, in plain numbers. */
   get folderFits(): boolean {
-    return this.outcomes.length > 0 && this.outcomes.every(({ target }) => PLAIN.includes(target.scheme) && target.by_hand.length === 0);
+    return this.adapters.length > 0 && this.outcomes.length > 0 && this.outcomes.every(({ target }) => PLAIN.includes(target.scheme) && target.by_hand.length === 0);
   }
 
   /** The wizard waits for a file or a folder that was announced. */

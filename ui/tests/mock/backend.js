@@ -300,13 +300,17 @@
 
   Object.assign(commands, window.__MOCK_HUB__({ rows, options, put, send, byId, problem, nextId: () => nextId++ }));
 
+  const shop = window.__MOCK_WORKSHOP__({ rows, byId, put, send, problem, options, id: () => nextId++ });
+  const restoreOther = commands.restore_model;
+  Object.assign(commands, shop, { restore_model: (args) => (rows.models.some((row) => row.id === args.model) ? null : shop.knows(args.model) ? shop.restore_model(args) : restoreOther(args)) });
+
   const calls = (window.__CALLS__ = []);
   const host = {
     subscribe: ({ channel: given }) => {
       if (options.noStart) throw options.noStart;
       channel = given.id ?? Number(String(given).split(":")[1]);
-      const { chats, folders, personas, models, jobs, settings, drafts } = rows;
-      setTimeout(() => put("snapshot", { chats, folders, personas, models, jobs, settings, drafts }), 0);
+      const { chats, folders, personas, models, jobs, settings, drafts, reports } = rows;
+      setTimeout(() => put("snapshot", { chats, folders, personas, models, jobs, settings, drafts, reports }), 0);
       return null;
     },
     call: ({ name, arguments: args }) => {

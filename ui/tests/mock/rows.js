@@ -51,6 +51,11 @@ window.__MOCK_ROWS__ = (options) => {
     model(6, "deepseek-r1:7b", { thinks: true, family: "DeepSeek-R1-Distill", architecture: "qwen2", file_bytes: 4_700_000_000, source: { kind: "program", program: "ollama" }, state: "changed" }),
     model(7, "Llama-2-7b-hf", { kind: "base", family: "Llama-2", quantization: "F16", file_bytes: 13_480_000_000, template: "", template_source: "none" }),
   ];
+  if (options.reports) {
+    for (const [id, scheme, bytes] of [[8, "Q5_K_M", 4_930_000_000], [9, "Q4_K_M", 4_210_000_000]]) {
+      models.push(model(id, `Chinese-LLaMA-2-7B-${scheme}`, { kind: "base", quantization: scheme, file_bytes: bytes, family: "Chinese-LLaMA-2", in_storage: true, template: "", template_source: "none", source: { kind: "made", from: "Llama-2-7b-hf" }, added_ms: now - 20 * DAY }));
+    }
+  }
   const made = (id) => ({ model: id, model_name: models[id - 1].name, model_sha256: "ab".repeat(32), template: "alpaca-2", system: "", parameters: none, adapters: [], begin: "", backend: "cpu", version: "0.1.0" });
   const stats = (more = {}) => ({ prompt_tokens: 900, reused_tokens: 812, tokens: 128, first_token_ms: 412, tokens_per_second: 23.4, finish: "end", turns_dropped: 0, memory_starts_at: null, ...more });
   const body = (text, more = {}) => ({ text, thought: "", thought_tokens: 0, thought_ms: 0, attachments: [], ...more });
@@ -104,6 +109,7 @@ window.__MOCK_ROWS__ = (options) => {
   }
   for (const [key, value] of Object.entries(options.settings ?? {})) settings.push({ key, value });
 
+  if (options.noModels) models.length = 0;
   return {
     chats, messages, models, settings,
     folders: [{ id: 1, name: english ? "Work" : "工作", open: true }, { id: 2, name: english ? "Empty" : "空的", open: false }],
