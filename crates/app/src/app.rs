@@ -79,7 +79,10 @@ impl App {
                 tracing::error!(%error, "the tokens could not be read");
             }
         });
-        app.preload().await?;
+        if let Err(error) = app.preload().await {
+            // A storage folder that is being moved, or is not plugged in: the first answer waits a little longer.
+            tracing::warn!(%error, "the default model is not loaded ahead");
+        }
         let scanning = app.clone();
         app.inner.runtime.spawn(async move {
             match scanning.scan_models().await {
