@@ -631,7 +631,7 @@ await walk("the workshop: a format for each group of weights, and models measure
   await page.getByRole("button", { name: "Llama-2-7b-hf 的更多操作" }).or(page.getByRole("button", { name: "“Llama-2-7b-hf”的更多操作" })).click();
   await page.getByRole("menuitem", { name: "量化…" }).click();
   await page.getByRole("radio", { name: /自定义/ }).check();
-  await page.getByRole("button", { name: /^词表（输出）/ }).click();
+  await page.locator("[aria-label^='词表（输出）']").click();
   await page.getByRole("option", { name: "Q8_0" }).click();
   await page.getByRole("button", { name: "开始", exact: true }).click();
   assert.deepEqual((await called(page, "make")).targets, [{ scheme: "Q4_K_M", by_hand: [{ group: "output", format: "Q8_0" }] }]);
