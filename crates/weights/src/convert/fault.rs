@@ -21,8 +21,8 @@ pub enum Fault {
     Repeated { tensor: String },
     #[error("has no {tensor:?}: it is incomplete. Fetch it again")]
     MissingTensor { tensor: String },
-    #[error("tensor {tensor:?} has the shape {shape:?}, which does not fit {heads} heads")]
-    Heads { tensor: String, shape: Vec<usize>, heads: usize },
+    #[error("tensor {tensor:?} is {found:?}, row length first, where the configuration makes it {wanted:?}")]
+    Shape { tensor: String, found: Vec<u64>, wanted: Vec<u64> },
     #[error("has neither a tokenizer.model nor a tokenizer.json. Fetch the model's tokenizer files, too")]
     NoTokenizer,
     #[error("is no tokenizer that can be converted: {detail}")]
@@ -45,7 +45,7 @@ impl Fault {
             | Fault::UnknownTensor { .. }
             | Fault::Tokenizer { .. } => Kind::Unsupported,
             Fault::MissingTensor { .. } | Fault::NoTokenizer | Fault::RankMissing { .. } => Kind::Incomplete,
-            Fault::Key { .. } | Fault::Repeated { .. } | Fault::Heads { .. } | Fault::RankDiffers { .. } => {
+            Fault::Key { .. } | Fault::Repeated { .. } | Fault::Shape { .. } | Fault::RankDiffers { .. } => {
                 Kind::Damaged
             }
             Fault::AdaptersOnMeta => Kind::Refused,

@@ -1,6 +1,7 @@
 //! A folder of Hugging Face's, adapters merged on the way, as tensors and keys of a GGUF.
 
-use std::path::Path;
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
 
 use huacaya_kernels::Format;
 use serde_json::Value;
@@ -38,7 +39,7 @@ enum Origin {
 }
 
 impl FolderSource {
-    pub(super) fn new(base: Folder, adapters: &[(std::path::PathBuf, f32)]) -> Result<FolderSource, Error> {
+    pub(super) fn new(base: Folder, adapters: &[(PathBuf, f32)]) -> Result<FolderSource, Error> {
         let plan = Plan::of(base, adapters)?;
         let config = plan.config()?;
         let (folder, tokenizer_folder) = plan.folders();
@@ -47,7 +48,7 @@ impl FolderSource {
         let hyperparameters = Hyperparameters::read(&config).map_err(&in_config)?;
         let factors = hyperparameters.rope_factors().map_err(&in_config)?;
         let (tensors, origins) = origins(&plan, &hyperparameters, factors)?;
-        is_whole(folder, &tensors, hyperparameters.layers)?;
+        is_whole(folder, &tensors, &hyperparameters)?;
         let generation = folder.join(GENERATION_NAME);
         // Only recommendations: what cannot be read recommends nothing.
         let generation = read_config(&generation).unwrap_or(Value::Null);
@@ -105,7 +106,7 @@ fn origins(
         tensors.push(TensorPlan::from_shape(ROPE_FACTORS, &[factors.len()], Format::F32));
         origins.push(Origin::Bytes(factors.iter().flat_map(|factor| factor.to_le_bytes()).collect()));
     }
-    let mut names = std::collections::HashSet::new();
+    let mut names = HashSet::new();
     for (place, step) in plan.steps.iter().enumerate().filter(|(_, step)| !name::is_ignored(&step.name)) {
         let unknown = || failed(Fault::UnknownTensor { tensor: step.name.clone() });
         let name = name::gguf(&step.name).ok_or_else(unknown)?;
@@ -116,12 +117,6 @@ fn origins(
             return Err(plan.unsupported(step).unwrap_or_else(unknown));
         };
         let heads = turned_heads(&name, hyperparameters);
-        if let Some(heads) = heads
-            && !step.shape.first().is_some_and(|rows| *rows > 0 && rows.is_multiple_of(2 * heads))
-        {
-            let (tensor, shape) = (step.name.clone(), step.shape.clone());
-            return Err(failed(Fault::Heads { tensor, shape, heads }));
-        }
         tensors.push(as_plan(name, &step.shape, stored));
         origins.push(Origin::Step { step: place, stored, heads });
     }
@@ -141,17 +136,19 @@ fn turned_heads(name: &str, hyperparameters: &Hyperparameters) -> Option<usize> 
     }
 }
 
-/// Every layer's parts are there.
-pub(super) fn is_whole(folder: &Path, tensors: &[TensorPlan], layers: u64) -> Result<(), Error> {
-    let names: std::collections::HashSet<&str> = tensors.iter().map(|tensor| tensor.name.as_str()).collect();
-    let missing = |tensor: &str| Error::new(folder, Fault::MissingTensor { tensor: tensor.to_owned() });
-    for outer in ["token_embd.weight", "output_norm.weight"] {
-        names.contains(outer).then_some(()).ok_or_else(|| missing(outer))?;
+/// Every layer's parts are there, and everything has the shape that the configuration makes it.
+pub(super) fn is_whole(folder: &Path, tensors: &[TensorPlan], hyperparameters: &Hyperparameters) -> Result<(), Error> {
+    let failed = |fault: Fault| Error::new(folder, fault);
+    let names: HashSet<&str> = tensors.iter().map(|tensor| tensor.name.as_str()).collect();
+    let outer = ["token_embd.weight", "output_norm.weight"].map(str::to_owned);
+    let inner = (0..hyperparameters.layers).flat_map(|layer| name::PARTS.map(|part| format!("blk.{layer}.{part}")));
+    if let Some(tensor) = outer.into_iter().chain(inner).find(|name| !names.contains(name.as_str())) {
+        return Err(failed(Fault::MissingTensor { tensor }));
     }
-    for layer in 0..layers {
-        for part in name::PARTS {
-            let name = format!("blk.{layer}.{part}");
-            names.contains(name.as_str()).then_some(()).ok_or_else(|| missing(&name))?;
+    for tensor in tensors {
+        if let Some(wanted) = hyperparameters.dimensions(&tensor.name).filter(|wanted| *wanted != tensor.dimensions) {
+            let (tensor, found) = (tensor.name.clone(), tensor.dimensions.clone());
+            return Err(failed(Fault::Shape { tensor, found, wanted }));
         }
     }
     Ok(())

@@ -105,6 +105,10 @@ impl Hyperparameters {
             (None, Architecture::Qwen2) => None,
             (None, Architecture::Qwen3) => Some(128),
         };
+        let values = head_size.unwrap_or(hidden / heads);
+        if values == 0 || !values.is_multiple_of(2) {
+            return Err(Fault::Key { key: "head_dim" });
+        }
         Ok(Hyperparameters {
             architecture,
             layers: required(config, "num_hidden_layers")?,
@@ -122,6 +126,31 @@ impl Hyperparameters {
 
     fn head_size(&self) -> u64 {
         self.head_size.unwrap_or(self.hidden / self.heads)
+    }
+
+    /// GGUF's dimensions, row length first, of the tensor of this name.
+    pub(super) fn dimensions(&self, name: &str) -> Option<Vec<u64>> {
+        let (queries, keys) = (self.heads * self.head_size(), self.kv_heads * self.head_size());
+        let part = match name.strip_prefix("blk.") {
+            Some(rest) => rest.split_once('.')?.1,
+            None => name,
+        };
+        Some(match part {
+            "token_embd.weight" | "output.weight" => vec![self.hidden, self.vocabulary],
+            "attn_q.weight" => vec![self.hidden, queries],
+            "attn_k.weight" | "attn_v.weight" => vec![self.hidden, keys],
+            "attn_output.weight" => vec![queries, self.hidden],
+            "ffn_gate.weight" | "ffn_up.weight" => vec![self.hidden, self.ffn],
+            "ffn_down.weight" => vec![self.ffn, self.hidden],
+            "attn_q.bias" => vec![queries],
+            "attn_k.bias" | "attn_v.bias" => vec![keys],
+            "attn_q_norm.weight" | "attn_k_norm.weight" => vec![self.head_size()],
+            "ffn_gate.bias" | "ffn_up.bias" => vec![self.ffn],
+            "output_norm.weight" | "attn_norm.weight" | "ffn_norm.weight" | "attn_output.bias" | "ffn_down.bias" => {
+                vec![self.hidden]
+            }
+            _ => return None,
+        })
     }
 
     /// The keys of a model of this shape, without the tokenizer's.
@@ -323,13 +352,8 @@ mod tests {
         // As `Metadata.id_to_title` and `model_weight_count_rounded_notation` of gguf-py give them.
         assert_eq!(title("chinese-alpaca-2-7b-v1.5"), "Chinese Alpaca 2 7b v1.5");
         assert_eq!(title("Llama-2-chat_hf"), "Llama 2 Chat_Hf");
-        let labels = [
-            (6_929_256_448, "6.9B"),
-            (1_262_522_368, "1.3B"),
-            (13_254_415_360, "13B"),
-            (25_000, "25K"),
-            (900, "0.90K"),
-        ];
+        let labels =
+            [(6_929_256_448, "6.9B"), (1_262_522_368, "1.3B"), (13_254_415_360, "13B"), (25_000, "25K"), (900, "0.9K")];
         for (parameters, label) in labels {
             assert_eq!(size_label(parameters), label);
         }

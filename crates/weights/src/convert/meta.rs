@@ -116,7 +116,7 @@ impl MetaSource {
         let config = config(&params, &tensors, hidden);
         let in_config = at(&config_path);
         let hyperparameters = Hyperparameters::read(&config).map_err(&in_config)?;
-        is_whole(folder, &tensors, hyperparameters.layers)?;
+        is_whole(folder, &tensors, &hyperparameters)?;
         let name = folder_name(folder);
         let about = About { name: &name, generation: &Value::Null, parameters: values(&tensors) };
         let mut metadata = hyperparameters.keys(folder, &about).map_err(&in_config)?;
