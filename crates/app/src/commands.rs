@@ -4,9 +4,11 @@
 //! dispatch by name ([`App::call`]) and the typed TypeScript client (`bindings`). On the wire names and fields are
 //! snake_case; arguments are an object; an optional argument may be left out; an unknown one is an error.
 
+use std::pin::Pin;
+
 use huacaya_store::{
     Attachment, Chat, ChatId, ChatKind, Connection, Example, Folder, FolderId, Found, JobId, MessageId, ModelId,
-    Parameters, Persona, PersonaId,
+    Parameters, Persona, PersonaId, ReportId, Strength,
 };
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
@@ -34,7 +36,13 @@ use crate::{
     personas::PersonaFields,
     storage::DiskUse,
     talking::{Sending, Sent},
+    workshop::{
+        ImportanceFrom, MeasureRequest, Output, ReportFormat, Target, planning::MakingPlan, request::Making,
+    },
 };
+
+/// A command at work, its own type forgotten: a face only has to know that it may move between threads.
+type Work<'a, T> = Pin<Box<dyn Future<Output = Result<T>> + Send + 'a>>;
 
 macro_rules! commands {
     ($($(#[doc = $doc:literal])+ $name:ident($($argument:ident: $type:ty),* $(,)?) -> $result:ty = |$app:ident| $work:expr;)+) => {
@@ -51,7 +59,8 @@ macro_rules! commands {
                         struct Arguments { $($argument: $type),* }
                         let Arguments { $($argument),* } = read(name, arguments)?;
                         let $app = self;
-                        let result: $result = Box::pin(async move { $work.await }).await?;
+                        let work: Work<'_, $result> = Box::pin(async move { $work.await });
+                        let result = work.await?;
                         write(name, &result)
                     })+
                     _ => Err(Error::new(Code::UnknownCommand, format!("there is no command `{name}`")).with("command", name)),
@@ -98,6 +107,8 @@ commands! {
     /// What a chat answers with; these are the whole new values, an absent one goes back to the layer below.
     set_chat(chat: ChatId, persona: Option<PersonaId>, model: Option<ModelId>, system: Option<String>, parameters: Parameters) -> ()
         = |app| app.set_chat(chat, ChatEdit { persona, model, system, parameters });
+    /// The adapters that a chat's answers are made with, in their order.
+    set_adapters(chat: ChatId, adapters: Vec<Strength>) -> () = |app| app.set_adapters(chat, adapters);
     /// A new chat that holds a copy of the path up to this message.
     branch_chat(message: MessageId) -> Chat = |app| app.branch_chat(message);
     /// Asks for a chat's messages: they come as the change `opened`, and its changes from then on.
@@ -241,6 +252,29 @@ commands! {
     /// Merges an adapter into a base, as a new model.
     merge(base: ModelId, adapter: ModelId, strength: f32, name: String) -> JobId
         = |app| app.merge(base, adapter, strength, name);
+
+    // Workshop
+
+    /// What could be made of a model (merged with these adapters): sizes, memory, speed, and what is recommended here.
+    plan_making(source: ModelId, adapters: Vec<Strength>, context: Option<u32>) -> MakingPlan
+        = |app| app.plan_making(source, adapters, context);
+    /// Makes models of a model: merged with adapters, quantized, measured where wanted.
+    make(name: String, source: ModelId, adapters: Vec<Strength>, targets: Vec<Target>, importance: Option<ImportanceFrom>, measure: Option<MeasureRequest>, output: Output) -> JobId
+        = |app| app.make(Making { name, source, adapters, targets, importance, measure, output });
+    /// Measures models side by side, as a report; `against`: what divergence is from (absent: the first).
+    measure(models: Vec<ModelId>, against: Option<ModelId>, options: MeasureRequest) -> JobId
+        = |app| app.measure_side_by_side(models, against, options);
+    /// Gives a report another title.
+    rename_report(report: ReportId, title: String) -> () = |app| app.rename_report(report, title);
+    /// Deletes a report, not its models. `restore_report` undoes it.
+    delete_report(report: ReportId) -> () = |app| app.delete_report(report);
+    /// Undoes `delete_report`.
+    restore_report(report: ReportId) -> () = |app| app.restore_report(report);
+    /// Writes a report into the chosen file.
+    export_report(report: ReportId, format: ReportFormat, chosen: u32) -> ()
+        = |app| app.export_report(report, format, chosen);
+    /// Keeps one of the models that were made for a report and deletes the others. `restore_model` undoes each.
+    keep_made(report: ReportId, model: ModelId) -> () = |app| app.keep_made(report, model);
 
     // Network
 

@@ -173,7 +173,7 @@ impl App {
         let mut places = Vec::new();
         for job in self.inner.store.jobs().await?.iter().filter(|job| job.state != JobState::Done) {
             let task = Task::of(job);
-            places.extend(task.iter().filter_map(merging::made_by).map(|folder| self.storage().join(folder)));
+            places.extend(task.iter().flat_map(|task| merging::made_by(task, &self.storage())));
             for pick in task.iter().flat_map(Task::picks) {
                 let root = fetching::root(self, pick);
                 if is_folder(pick.kind) {
@@ -189,9 +189,7 @@ impl App {
     /// is not whole.
     pub(crate) async fn clear_away(&self, task: &Task) -> Result<()> {
         let storage = self.storage();
-        if let Some(folder) = merging::made_by(task) {
-            merging::clear_away(&storage, folder);
-        }
+        merging::clear_away(task, &storage);
         for pick in task.picks() {
             let root = fetching::root(self, pick);
             for file in &pick.files {

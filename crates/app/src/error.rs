@@ -155,6 +155,16 @@ codes! {
     TokenNotKept = "token_not_kept" { reason }
     /// The base and the adapter do not go together.
     MergeRefused = "merge_refused" { reason }
+    /// There is no quantization, format or group of tensors of this name.
+    SchemeUnknown = "scheme_unknown" { scheme }
+    /// The file is no importance matrix, or one of another model.
+    ImportanceBroken = "importance_broken" { name, reason }
+    /// The model cannot be quantized or converted as asked.
+    NotQuantizable = "not_quantizable" { model, reason }
+    /// What was to be measured could not be.
+    MeasureFailed = "measure_failed" { reason }
+    /// The text is too short to be measured on. In tokens.
+    TextTooShort = "text_too_short" { tokens, needed }
     /// Only addresses of the web are opened.
     LinkRefused = "link_refused" { address }
     /// The system could not do something for us (open the file manager, a dialog).
@@ -345,6 +355,7 @@ fn table_and_id(key: &Key) -> (&'static str, i64) {
         Key::Persona(id) => ("persona", id.0),
         Key::Model(id) => ("model", id.0),
         Key::Job(id) => ("job", id.0),
+        Key::Report(id) => ("report", id.0),
         Key::Message(id) => ("message", id.0),
         Key::Draft(chat) => ("draft", chat.map_or(0, |id| id.0)),
     }

@@ -25,7 +25,7 @@ use crate::{
 
 /// The model that comes with the program.
 static DEMO: &[u8] = include_bytes!("../../../assets/demo/huacaya-demo.gguf");
-const DEMO_FILE: &str = "huacaya-demo.gguf";
+pub(crate) const DEMO_FILE: &str = "huacaya-demo.gguf";
 /// An adapter's architecture, as rows name it.
 const LORA: &str = "lora";
 

@@ -11,7 +11,7 @@ use std::{
 };
 
 use huacaya_progress::{Progress, Watch};
-use huacaya_store::{Job, JobId, JobState, ModelId};
+use huacaya_store::{Job, JobId, JobState, MeasureOptions, ModelId, ReportId};
 use serde::{Deserialize, Serialize};
 use tokio::{
     runtime::Handle,
@@ -28,12 +28,15 @@ use crate::{
     merging::{self, Merged},
     moving, recognition,
     recognition::Recognised,
+    workshop::{ImportanceSource, Output, Strength, Target, making, measuring},
 };
 
 /// How often a job's row is written while it runs: often enough for a smooth bar.
 const PROGRESS_EVERY: Duration = Duration::from_millis(200);
 /// Reading and hashing files is bound by the disk: one at a time.
 const DISK_JOBS: usize = 1;
+/// Quantizing and measuring take all cores: one at a time.
+const WORKSHOP_JOBS: usize = 1;
 /// `Job::stage` of a download that goes on by itself when the offline switch is off again.
 pub(crate) const OFFLINE: &str = "offline";
 
@@ -66,6 +69,20 @@ pub enum Task {
     DownloadAndMerge { name: String, base: Pick, adapter: Pick, folder: String },
     /// Merges an adapter into a base, as a new model of the list: in `folder`, below the storage folder.
     Merge { name: String, base: ModelId, adapter: ModelId, strength: f32, folder: String },
+    /// Makes models of a model: merged with adapters, quantized to each target, measured where wanted.
+    Make {
+        name: String,
+        source: ModelId,
+        adapters: Vec<Strength>,
+        targets: Vec<Target>,
+        importance: Option<ImportanceSource>,
+        measure: Option<MeasureOptions>,
+        output: Output,
+        /// One for each target, below `made/` in the storage folder: free when the job was put down.
+        files: Vec<String>,
+    },
+    /// Measures models side by side; divergence is from `against`, else from the first.
+    Measure { name: String, models: Vec<ModelId>, against: Option<ModelId>, options: MeasureOptions },
 }
 
 impl Task {
@@ -76,6 +93,16 @@ impl Task {
             Task::Download { address, .. } => vec![address],
             Task::DownloadAndMerge { base, adapter, .. } => vec![adapter, base],
             _ => Vec::new(),
+        }
+    }
+
+    /// Whether it reads this model's files.
+    pub(crate) fn reads(&self, id: ModelId) -> bool {
+        match self {
+            Task::Hash { model, .. } | Task::Verify { model, .. } | Task::Load { model, .. } => *model == id,
+            Task::Make { source, adapters, .. } => *source == id || adapters.iter().any(|one| one.model == id),
+            Task::Measure { models, against, .. } => models.contains(&id) || *against == Some(id),
+            _ => false,
         }
     }
 
@@ -108,6 +135,13 @@ pub enum Outcome {
     },
     Merged {
         model: ModelId,
+    },
+    Made {
+        models: Vec<ModelId>,
+        report: Option<ReportId>,
+    },
+    Measured {
+        report: ReportId,
     },
 }
 
@@ -145,6 +179,7 @@ pub(crate) struct Jobs {
     /// A clone for each thread that still uses the runtime: a job that is over starts the next before its thread ends.
     threads: Arc<()>,
     disk: Arc<Semaphore>,
+    workshop: Arc<Semaphore>,
     /// Held by who changes the queue of downloads: two never start the same job, nor one that is being paused.
     pub(crate) queue: tokio::sync::Mutex<()>,
     /// Held by who starts a download, so that two starts of the same one make one job.
@@ -159,6 +194,7 @@ impl Jobs {
             told: Mutex::default(),
             threads: Arc::default(),
             disk: Arc::new(Semaphore::new(DISK_JOBS)),
+            workshop: Arc::new(Semaphore::new(WORKSHOP_JOBS)),
             queue: tokio::sync::Mutex::default(),
             starting: tokio::sync::Mutex::default(),
             ended: Notify::new(),
@@ -246,6 +282,15 @@ fn run(app: &App, task: &Task, tell: Tell<'_>, watch: Watch<'_>) -> Result<Outco
         Task::Merge { name, base, adapter, strength, folder } => {
             let merged = Merged { name, base: *base, adapter: *adapter, strength: *strength, folder };
             merging::merge(app, &merged, tell, watch)
+        }
+        Task::Make { name, source, adapters, targets, importance, measure, output, files } => {
+            let (importance, measure) = (importance.as_ref(), measure.as_ref());
+            let make =
+                making::Make { name, source: *source, adapters, targets, importance, measure, output: *output, files };
+            making::make(app, &make, tell, watch)
+        }
+        Task::Measure { models, against, options, .. } => {
+            measuring::measure_models(app, models, *against, options, tell, watch)
         }
     }
 }
@@ -364,7 +409,7 @@ impl App {
 /// One job from its first moment to its last update.
 fn work(app: &App, runtime: &Handle, id: JobId, task: &Task, wishes: watch::Receiver<Wish>) -> Result<Outcome> {
     let store = &app.inner.store;
-    let outcome = begin(app, runtime, id, task, &wishes).and_then(|permit| {
+    let outcome = begin(app, runtime, id, task, &wishes).and_then(|permits| {
         let mut last = None::<Instant>;
         let mut report = |Progress { done, total }: Progress| {
             if last.is_none_or(|last| last.elapsed() >= PROGRESS_EVERY) {
@@ -381,7 +426,7 @@ fn work(app: &App, runtime: &Handle, id: JobId, task: &Task, wishes: watch::Rece
             }
         };
         let outcome = catch_unwind(AssertUnwindSafe(|| run(app, task, &tell, &mut report)));
-        drop(permit);
+        drop(permits);
         outcome.unwrap_or_else(|_| Err(Error::internal("a job broke off")))
     });
     let wish = *wishes.borrow();
@@ -432,30 +477,38 @@ fn begin(
     id: JobId,
     task: &Task,
     wishes: &watch::Receiver<Wish>,
-) -> Result<Option<tokio::sync::OwnedSemaphorePermit>> {
+) -> Result<Vec<tokio::sync::OwnedSemaphorePermit>> {
     let mut wishes = wishes.clone();
     runtime.block_on(async {
         let turn = async {
-            match task {
+            let jobs = &app.inner.jobs;
+            let lines: &[&Arc<Semaphore>] = match task {
                 // Loads wait for each other, and for answers, at the model in memory.
-                Task::Load { .. } => None,
-                // The semaphore is never closed.
+                Task::Load { .. } => &[],
                 Task::Import { .. }
                 | Task::Hash { .. }
                 | Task::Verify { .. }
                 | Task::Recognise { .. }
-                | Task::MoveStorage { .. }
-                | Task::Merge { .. } => app.inner.jobs.disk.clone().acquire_owned().await.ok(),
+                | Task::Merge { .. } => &[&jobs.disk],
+                Task::Make { .. } | Task::Measure { .. } => &[&jobs.workshop],
+                // Nothing may be written into a folder that moves.
+                Task::MoveStorage { .. } => &[&jobs.workshop, &jobs.disk],
                 // The queue gave them their turn.
-                Task::Download { .. } | Task::DownloadAndMerge { .. } => None,
+                Task::Download { .. } | Task::DownloadAndMerge { .. } => &[],
+            };
+            let mut permits = Vec::new();
+            for line in lines {
+                // The semaphores are never closed.
+                permits.extend((*line).clone().acquire_owned().await.ok());
             }
+            permits
         };
-        let permit = tokio::select! {
-            permit = turn => permit,
+        let permits = tokio::select! {
+            permits = turn => permits,
             _ = wishes.wait_for(|wish| *wish != Wish::GoOn) => return Err(Error::stopped()),
         };
         app.inner.store.update_job(id, |job| job.state = JobState::Running).await?;
-        Ok(permit)
+        Ok(permits)
     })
 }
 
@@ -474,7 +527,9 @@ fn path_not_unicode(task: &Task) -> Error {
         | Task::Verify { name, .. }
         | Task::Download { name, .. }
         | Task::DownloadAndMerge { name, .. }
-        | Task::Merge { name, .. } => name.clone(),
+        | Task::Merge { name, .. }
+        | Task::Make { name, .. }
+        | Task::Measure { name, .. } => name.clone(),
     };
     Error::new(Code::PathNotUnicode, format!("{path}: its name is not Unicode; rename it")).with("path", path)
 }

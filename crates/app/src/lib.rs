@@ -47,6 +47,7 @@ mod shape;
 pub mod storage;
 pub mod talking;
 mod transfer;
+pub mod workshop;
 
 pub use app::{App, Changes};
 pub use chosen::{Chosen, Purpose, Shown};

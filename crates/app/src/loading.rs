@@ -1,6 +1,7 @@
 //! The model in memory: one at a time, loaded by a job, kept from being replaced while it answers.
 
 use std::{
+    path::Path,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -9,7 +10,7 @@ use huacaya_engine::{LoadOptions, Memory};
 use huacaya_progress::{Progress, Watch};
 use huacaya_store::{JobId, Model, ModelFile, ModelId, Parameters};
 use sysinfo::{MemoryRefreshKind, RefreshKind, System};
-use tokio::sync::{OwnedRwLockReadGuard, RwLock};
+use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock};
 
 use crate::{
     App, blocking,
@@ -255,4 +256,67 @@ impl Loaded {
             && self.options.template == wanted.template
             && context.is_none_or(|tokens| self.model.context() == tokens as usize)
     }
+}
+
+/// A model that left the memory for a while, and how it was asked for.
+pub(crate) struct Before {
+    model: ModelId,
+    context: Option<u32>,
+}
+
+impl Before {
+    /// Loads it again, as a job, unless another model is there by now.
+    pub(crate) fn restore(self, app: &App) {
+        if app.inner.place.now().is_some() || app.inner.closing() {
+            return;
+        }
+        if let Err(error) = app.inner.runtime.block_on(app.load_model(self.model, self.context, false)) {
+            tracing::warn!(%error, model = self.model.0, "the model that was in memory before is not loaded again");
+        }
+    }
+}
+
+/// While it lives, no model of a chat is in memory and none comes.
+pub(crate) struct Quiet {
+    before: Option<Before>,
+    _hold: OwnedRwLockWriteGuard<()>,
+}
+
+impl Quiet {
+    /// What had to leave the memory.
+    pub(crate) fn leave(self) -> Option<Before> {
+        self.before
+    }
+}
+
+/// Waits for answers in progress, then takes the model in memory out of it.
+pub(crate) fn quiet(app: &App, watch: Watch<'_>) -> Result<Quiet> {
+    let hold = loop {
+        match app.inner.place.hold.clone().try_write_owned() {
+            Ok(hold) => break hold,
+            Err(_) if watch(Progress::default()).is_break() => return Err(Error::stopped()),
+            Err(_) => std::thread::sleep(LOOK_EVERY),
+        }
+    };
+    let before = app.inner.place.slot().take().map(|loaded| {
+        tracing::info!(model = loaded.id.0, "a model leaves the memory for a measurement");
+        Before { model: loaded.id, context: loaded.options.context.map(|tokens| tokens as u32) }
+    });
+    if let Some(before) = &before {
+        app.inner.runtime.block_on(app.inner.store.set_loaded(before.model, None))?;
+    }
+    Ok(Quiet { before, _hold: hold })
+}
+
+/// Refuses what would not fit into the memory as it is now.
+pub(crate) fn check_room(name: &str, path: &Path, options: &LoadOptions) -> Result<()> {
+    let memory =
+        huacaya_engine::Model::estimate(path, options).map_err(|error| Error::of_model(name, error))?;
+    let free = free_bytes();
+    if memory.total() <= free {
+        return Ok(());
+    }
+    let detail = format!("{name} needs {} bytes of memory, {free} are free", memory.total());
+    let error = Error::new(Code::MemoryShort, detail).with("model", name);
+    Err(error.with("needed", memory.total()).with("free", free))
 }

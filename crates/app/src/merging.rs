@@ -19,7 +19,7 @@ use crate::{
     error::{Code, Error, Result},
     fetching, import,
     jobs::{Outcome, Task, Tell},
-    model_files,
+    workshop::names,
 };
 
 /// What an adapter was trained for beside its matrices, and a configuration says of it.
@@ -118,7 +118,7 @@ fn set_context(path: &Path, from: &Value) -> Result<()> {
     import::rename(&part, path)
 }
 
-fn of_merge(error: huacaya_weights::Error) -> Error {
+pub(crate) fn of_merge(error: huacaya_weights::Error) -> Error {
     let reason = error.to_string();
     match (error.kind(), error.fault) {
         (Kind::Stopped, _) => Error::stopped(),
@@ -161,26 +161,22 @@ impl App {
     }
 
     /// The model of the list at this path.
-    async fn listed_at(&self, path: &Path) -> Result<Option<ModelId>> {
+    pub(crate) async fn listed_at(&self, path: &Path) -> Result<Option<ModelId>> {
         let known = self.inner.store.model_at(path).await?;
         Ok(self.inner.store.models().await?.iter().map(|model| model.id).find(|id| Some(*id) == known))
     }
 }
 
-/// The folder that a task makes, below the storage folder.
-pub(crate) fn made_by(task: &Task) -> Option<&str> {
+/// What a task makes, once it is whole.
+pub(crate) fn made_by(task: &Task, storage: &Path) -> Vec<PathBuf> {
     match task {
-        Task::Merge { folder, .. } | Task::DownloadAndMerge { folder, .. } => Some(folder),
-        _ => None,
+        Task::Merge { folder, .. } | Task::DownloadAndMerge { folder, .. } => vec![storage.join(folder)],
+        Task::Make { files, .. } => files.iter().map(|file| names::place(storage, file)).collect(),
+        _ => Vec::new(),
     }
 }
 
-/// Removes what a merge that nobody goes on with left. What it makes has another name until it is whole.
-pub(crate) fn clear_away(storage: &Path, folder: &str) {
-    let part = import::part_of(&storage.join(folder));
-    if let Err(error) = fs::remove_dir_all(&part)
-        && error.kind() != std::io::ErrorKind::NotFound
-    {
-        tracing::warn!(path = %model_files::file_name(&part), %error, "what a merge left could not be removed");
-    }
+/// Removes what a task that nobody goes on with left. What it makes has another name until it is whole.
+pub(crate) fn clear_away(task: &Task, storage: &Path) {
+    made_by(task, storage).iter().for_each(|place| names::clear_away(place));
 }

@@ -235,11 +235,8 @@ impl App {
     /// Ends what reads a model's files: nobody waits for it any more.
     pub(crate) async fn stop_jobs_of(&self, model: ModelId) -> Result<()> {
         for job in self.inner.store.jobs().await? {
-            let of_model = match Task::of(&job) {
-                Some(Task::Hash { model, .. } | Task::Verify { model, .. } | Task::Load { model, .. }) => Some(model),
-                _ => None,
-            };
-            if of_model == Some(model) && self.inner.jobs.stop(job.id) {
+            let reads = Task::of(&job).is_some_and(|task| task.reads(model));
+            if reads && self.inner.jobs.stop(job.id) {
                 self.inner.jobs.end_of(job.id).await;
                 self.inner.store.dismiss_job(job.id).await?;
             }

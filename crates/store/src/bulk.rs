@@ -63,7 +63,7 @@ impl Store {
                 Some(persona) => Some(same_or_new(&mut write, &mut personas, persona).await?),
                 None => None,
             };
-            let chat = Chat { persona, folder: None, model: None, ..whole.chat };
+            let chat = Chat { persona, folder: None, model: None, adapters: Vec::new(), ..whole.chat };
             let id = chat::insert(write.conn(), &chat).await.attempt(attempt)?;
             let leaf = add_messages(&mut write, id, whole.messages, chat.leaf).await?;
             tree::set_leaf(write.conn(), id, leaf).await.attempt(attempt)?;

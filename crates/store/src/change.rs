@@ -8,7 +8,8 @@ use ts_rs::TS;
 
 use crate::{
     Chat, ChatId, Draft, Error, Folder, FolderId, Job, JobId, Message, MessageId, Model, ModelId, Persona, PersonaId,
-    Result, Setting, chat, draft, error::Attempt, folder, job, message, model, persona, setting,
+    Report, ReportId, Result, Setting, chat, draft, error::Attempt, folder, job, message, model, persona, report,
+    setting,
 };
 
 /// The state before the first change. Messages are mirrored for open chats only.
@@ -19,6 +20,7 @@ pub struct Snapshot {
     pub personas: Vec<Persona>,
     pub models: Vec<Model>,
     pub jobs: Vec<Job>,
+    pub reports: Vec<Report>,
     pub settings: Vec<Setting>,
     pub drafts: Vec<Draft>,
 }
@@ -34,6 +36,7 @@ pub enum Change {
     Persona(Persona),
     Model(Model),
     Job(Job),
+    Report(Report),
     Setting(Setting),
     Draft(Draft),
     Message(Message),
@@ -67,6 +70,7 @@ pub enum Key {
     Persona(PersonaId),
     Model(ModelId),
     Job(JobId),
+    Report(ReportId),
     Message(MessageId),
     /// The draft of a chat; `None` of the one that does not exist yet.
     Draft(Option<ChatId>),
@@ -105,6 +109,7 @@ impl Note {
             Note::Row(Key::Persona(id)) => ("persona", id.0, None),
             Note::Row(Key::Model(id)) => ("model", id.0, None),
             Note::Row(Key::Job(id)) => ("job", id.0, None),
+            Note::Row(Key::Report(id)) => ("report", id.0, None),
             Note::Row(Key::Message(id)) => ("message", id.0, None),
             Note::Row(Key::Draft(id)) => ("draft", id.map_or(0, |id| id.0), None),
             Note::Setting(key) => ("setting", 0, Some(key)),
@@ -120,6 +125,7 @@ impl Note {
             "persona" => Note::Row(Key::Persona(PersonaId(id))),
             "model" => Note::Row(Key::Model(ModelId(id))),
             "job" => Note::Row(Key::Job(JobId(id))),
+            "report" => Note::Row(Key::Report(ReportId(id))),
             "message" => Note::Row(Key::Message(MessageId(id))),
             "draft" => Note::Row(Key::Draft((id != 0).then_some(ChatId(id)))),
             "setting" => Note::Setting(name?),
@@ -210,6 +216,7 @@ pub(crate) async fn load(conn: &mut SqliteConnection, notes: &[Note], open: &[Ch
                     Key::Persona(id) => persona::load(conn, *id).await?.map(Change::Persona),
                     Key::Model(id) => model::load(conn, *id).await?.map(Change::Model),
                     Key::Job(id) => job::load(conn, *id).await?.map(Change::Job),
+                    Key::Report(id) => report::load(conn, *id).await?.map(Change::Report),
                     Key::Draft(chat) => draft::load(conn, *chat).await?.map(Change::Draft),
                     Key::Message(id) => messages.remove(id).map(Change::Message),
                 };
@@ -243,6 +250,7 @@ pub(crate) async fn load_snapshot(conn: &mut SqliteConnection) -> sqlx::Result<S
         personas: persona::load_all(conn).await?,
         models: model::load_all(conn).await?,
         jobs: job::load_all(conn).await?,
+        reports: report::load_all(conn).await?,
         settings: setting::load_all(conn).await?,
         drafts: draft::load_all(conn).await?,
     })

@@ -38,11 +38,21 @@ pub struct Chat {
     pub system: Option<String>,
     /// This chat's own layer.
     pub parameters: Parameters,
+    /// Adapters that its answers are made with, in their order.
+    #[serde(default)]
+    pub adapters: Vec<Strength>,
     /// The end of the path that is shown.
     pub leaf: Option<MessageId>,
     pub created_ms: Time,
     /// When its last message came or it was changed: the list's order.
     pub changed_ms: Time,
+}
+
+/// An adapter of the list, and how much of it is added: 1 is as trained.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, TS)]
+pub struct Strength {
+    pub model: ModelId,
+    pub strength: f32,
 }
 
 /// What `new_chat` sets; the rest is filled later by `update_chat`.
@@ -87,9 +97,13 @@ pub(crate) const V1: &str = "
     CREATE INDEX chats_deleted ON chats (deleted_ms) WHERE deleted_ms IS NOT NULL;
 ";
 
+pub(crate) const V2: &str = "
+    ALTER TABLE chats ADD COLUMN adapters TEXT NOT NULL DEFAULT '[]';
+";
+
 /// A folder, persona or model that is deleted is not named.
 const SELECT: &str = "
-    SELECT chats.id, kind, title, heading, pinned, system, chats.parameters, leaf, created_ms, changed_ms,
+    SELECT chats.id, kind, title, heading, pinned, system, chats.parameters, adapters, leaf, created_ms, changed_ms,
         (SELECT id FROM folders WHERE id = chats.folder) AS folder,
         (SELECT id FROM personas WHERE id = chats.persona AND deleted_ms IS NULL) AS persona,
         (SELECT id FROM models WHERE id = chats.model AND deleted_ms IS NULL) AS model
@@ -101,6 +115,7 @@ fn read(row: &SqliteRow) -> Chat {
     let id = ChatId(integer(row, "id"));
     let mut damaged = Damaged::default();
     let parameters = json(row, "parameters", &mut damaged).unwrap_or_default();
+    let adapters = json(row, "adapters", &mut damaged).unwrap_or_default();
     damaged.problem("chats", id.0);
     Chat {
         id,
@@ -113,6 +128,7 @@ fn read(row: &SqliteRow) -> Chat {
         model: optional_integer(row, "model").map(ModelId),
         system: optional_text(row, "system"),
         parameters,
+        adapters,
         leaf: optional_integer(row, "leaf").map(MessageId),
         created_ms: integer(row, "created_ms"),
         changed_ms: integer(row, "changed_ms"),
@@ -132,8 +148,9 @@ pub(crate) async fn load_all(conn: &mut SqliteConnection) -> sqlx::Result<Vec<Ch
 /// Inserts all columns but the id and the leaf.
 pub(crate) async fn insert(conn: &mut SqliteConnection, chat: &Chat) -> sqlx::Result<ChatId> {
     let result = sqlx::query(
-        "INSERT INTO chats (kind, title, heading, folder, pinned, persona, model, system, parameters, created_ms, changed_ms)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO chats (kind, title, heading, folder, pinned, persona, model, system, parameters, adapters, created_ms,
+            changed_ms)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     )
     .bind(chat.kind.as_text())
     .bind(&chat.title)
@@ -144,6 +161,7 @@ pub(crate) async fn insert(conn: &mut SqliteConnection, chat: &Chat) -> sqlx::Re
     .bind(chat.model)
     .bind(&chat.system)
     .bind(to_json(&chat.parameters))
+    .bind(to_json(&chat.adapters))
     .bind(chat.created_ms)
     .bind(chat.changed_ms)
     .execute(&mut *conn)
@@ -232,6 +250,7 @@ impl Store {
             model: new.model,
             system: None,
             parameters: Parameters::default(),
+            adapters: Vec::new(),
             leaf: None,
             created_ms: now,
             changed_ms: now,
@@ -249,7 +268,7 @@ impl Store {
     }
 
     /// Reads, changes and writes the row in one transaction (title, pinned, folder, persona, model, system,
-    /// parameters; the other fields are the store's own). Not `changed_ms`: the list is in the order of talk.
+    /// parameters, adapters; the other fields are the store's own). Not `changed_ms`: the list is in the order of talk.
     pub async fn update_chat(&self, id: ChatId, change: impl FnOnce(&mut Chat) + Send) -> Result<Chat> {
         let mut write = self.write("change the chat").await?;
         let attempt = write.attempt;
@@ -260,8 +279,8 @@ impl Store {
         chat = Chat { title: title.trim().to_string(), ..chat };
         let conn = write.conn();
         sqlx::query(
-            "UPDATE chats SET title = ?, folder = ?, pinned = ?, persona = ?, model = ?, system = ?, parameters = ?
-             WHERE id = ?",
+            "UPDATE chats SET title = ?, folder = ?, pinned = ?, persona = ?, model = ?, system = ?, parameters = ?,
+                adapters = ? WHERE id = ?",
         )
         .bind(&chat.title)
         .bind(chat.folder)
@@ -270,6 +289,7 @@ impl Store {
         .bind(chat.model)
         .bind(&chat.system)
         .bind(to_json(&chat.parameters))
+        .bind(to_json(&chat.adapters))
         .bind(id)
         .execute(&mut *conn)
         .await

@@ -28,4 +28,6 @@ id! {
     ModelId,
     /// A row of `jobs`.
     JobId,
+    /// A row of `reports`.
+    ReportId,
 }

@@ -121,6 +121,7 @@ pub(crate) async fn purge(store: &Store, now_ms: Time) -> Result<()> {
         sqlx::query("DELETE FROM drafts WHERE chat = ?").bind(chat).execute(&mut *conn).await.attempt(attempt)?;
     }
     sqlx::query("DELETE FROM personas WHERE deleted_ms < ?").bind(before).execute(&mut *conn).await.attempt(attempt)?;
+    sqlx::query("DELETE FROM reports WHERE deleted_ms < ?").bind(before).execute(&mut *conn).await.attempt(attempt)?;
     // One whose file still lies in the storage folder would be found there again, and the built-in one be written anew.
     sqlx::query("DELETE FROM models WHERE deleted_ms < ? AND trash IS NULL AND in_storage = 0 AND bundled = 0")
         .bind(before)

@@ -1,5 +1,7 @@
 //! The wire types and the commands, as crates/app declares them. Written by `cargo xtask types`; do not edit.
 
+export type Accuracy = { correct: number, total: number, };
+
 /**
  * What a LoRA adapter says of itself.
  */
@@ -25,6 +27,19 @@ export type Body = { text: string,
 thought: string, thought_tokens: number, thought_ms: number, attachments: Array<Attachment>, };
 
 /**
+ * The format of a group of tensors, set by hand.
+ */
+export type ByHand = { 
+/**
+ * As GGUF files name it: "attn_q", "ffn_down", "token_embd", …
+ */
+group: string, 
+/**
+ * "Q8_0", "Q6_K", …
+ */
+format: string, };
+
+/**
  * On the wire it is the catalogue.
  */
 export type Catalogue = { entries: Array<Entry>, 
@@ -36,7 +51,7 @@ recommended: Recommendation | null, };
 /**
  * One step of the mirror. A row replaces the row of its id.
  */
-export type Change = { "kind": "snapshot", "value": Snapshot } | { "kind": "chat", "value": Chat } | { "kind": "folder", "value": Folder } | { "kind": "persona", "value": Persona } | { "kind": "model", "value": Model } | { "kind": "job", "value": Job } | { "kind": "setting", "value": Setting } | { "kind": "draft", "value": Draft } | { "kind": "message", "value": Message } | { "kind": "opened", "value": { chat: ChatId, messages: Array<Message>, } } | { "kind": "text", "value": { message: MessageId, thought: boolean, piece: string, } } | { "kind": "reading", "value": { message: MessageId, done: number, total: number, } } | { "kind": "removed", "value": Key };
+export type Change = { "kind": "snapshot", "value": Snapshot } | { "kind": "chat", "value": Chat } | { "kind": "folder", "value": Folder } | { "kind": "persona", "value": Persona } | { "kind": "model", "value": Model } | { "kind": "job", "value": Job } | { "kind": "report", "value": Report } | { "kind": "setting", "value": Setting } | { "kind": "draft", "value": Draft } | { "kind": "message", "value": Message } | { "kind": "opened", "value": { chat: ChatId, messages: Array<Message>, } } | { "kind": "text", "value": { message: MessageId, thought: boolean, piece: string, } } | { "kind": "reading", "value": { message: MessageId, done: number, total: number, } } | { "kind": "removed", "value": Key };
 
 export type Chat = { id: ChatId, kind: ChatKind, 
 /**
@@ -59,6 +74,10 @@ system: string | null,
  * This chat's own layer.
  */
 parameters: Parameters, 
+/**
+ * Adapters that its answers are made with, in their order.
+ */
+adapters: Array<Strength>, 
 /**
  * The end of the path that is shown.
  */
@@ -211,6 +230,19 @@ deleted_bytes: number,
  */
 free_bytes: number, total_bytes: number, largest: Array<Largest>, };
 
+/**
+ * How far a model's predictions are from the ones that it is compared with.
+ */
+export type Divergence = { 
+/**
+ * Mean Kullback-Leibler divergence, in nats.
+ */
+mean: number, 
+/**
+ * How often both find the same token the likeliest: 0 to 1.
+ */
+top_agreement: number, };
+
 export type Draft = { 
 /**
  * `None`: the chat that does not exist yet.
@@ -287,6 +319,24 @@ memory_bytes: number, verdict: Verdict,
 here: ModelId | null, };
 
 export type EntryKind = "base" | "chat" | "lora";
+
+/**
+ * Multiple choice: C-Eval's or CMMLU's files.
+ */
+export type Evaluation = { path: string, 
+/**
+ * Examples before each question: 0 or 5.
+ */
+shots: number, };
+
+/**
+ * Multiple choice from a CSV file or a folder of them that the person chose.
+ */
+export type EvaluationRequest = { chosen: number, 
+/**
+ * 0 or 5.
+ */
+shots: number, };
 
 export type Example = { user: string, assistant: string, };
 
@@ -383,6 +433,16 @@ updated: string, gated: boolean, formats: Array<HubFormat>,
 endpoint: string, };
 
 /**
+ * Where the importance matrix comes from, as a face asks for it; `chosen` is a file that the person chose.
+ */
+export type ImportanceFrom = { "kind": "bundled" } | { "kind": "text", chosen: number, } | { "kind": "file", chosen: number, };
+
+/**
+ * The same, as a job keeps it.
+ */
+export type ImportanceSource = { "kind": "bundled" } | { "kind": "text", path: string, } | { "kind": "file", path: string, };
+
+/**
  * What an import brought.
  */
 export type Imported = { chats: number, messages: number, 
@@ -448,7 +508,7 @@ export type JsonValue = number | string | boolean | Array<JsonValue> | { [key in
 /**
  * A row that is gone from the mirror (deleted rows wait for their undo unseen).
  */
-export type Key = { "table": "chat", "id": ChatId } | { "table": "folder", "id": FolderId } | { "table": "persona", "id": PersonaId } | { "table": "model", "id": ModelId } | { "table": "job", "id": JobId } | { "table": "message", "id": MessageId } | { "table": "draft", "id": ChatId | null };
+export type Key = { "table": "chat", "id": ChatId } | { "table": "folder", "id": FolderId } | { "table": "persona", "id": PersonaId } | { "table": "model", "id": ModelId } | { "table": "job", "id": JobId } | { "table": "report", "id": ReportId } | { "table": "message", "id": MessageId } | { "table": "draft", "id": ChatId | null };
 
 /**
  * A model that takes much room.
@@ -473,6 +533,69 @@ adapters: Array<[string, number]>,
  * The words the reply was made to begin with; they are part of the text.
  */
 begin: string, backend: string, version: string, };
+
+/**
+ * What could be made of a model.
+ */
+export type MakingPlan = { 
+/**
+ * The most exact first.
+ */
+schemes: Array<SchemePlan>, 
+/**
+ * The source is quantized already: what was lost then is not won back, and more is lost.
+ */
+requantizes: boolean, 
+/**
+ * Of the disk with the storage folder.
+ */
+free_bytes: number, 
+/**
+ * To make one of them, predicted; measuring comes on top.
+ */
+seconds_per_scheme: number | null, 
+/**
+ * Why the recommended one is.
+ */
+reason: Words, 
+/**
+ * Why nothing can be made.
+ */
+problems: Array<Problem>, };
+
+/**
+ * What is to be measured.
+ */
+export type MeasureOptions = { perplexity: boolean, 
+/**
+ * Of the perplexity's windows, in tokens.
+ */
+context: number, 
+/**
+ * What is read; `None`: the text that comes with the program.
+ */
+text: string | null, 
+/**
+ * Against the source, else the first of the models.
+ */
+divergence: boolean, speed: boolean, 
+/**
+ * Answers of every model to the same questions.
+ */
+samples: boolean, evaluation: Evaluation | null, };
+
+/**
+ * What is to be measured, as a face asks for it; see `MeasureOptions`.
+ */
+export type MeasureRequest = { perplexity: boolean, 
+/**
+ * 512 or 4096.
+ */
+context: number, 
+/**
+ * A text that the person chose; absent: the one that comes with the program.
+ */
+text: number | null, divergence: boolean, speed: boolean, samples: boolean, evaluation: EvaluationRequest | null, };
 
 export type Message = { id: MessageId, chat: ChatId, parent: MessageId | null, role: Role, state: MessageState, error: Problem | null, 
 /**
@@ -618,7 +741,12 @@ export type NextToken = { id: number, text: string, probability: number, };
 /**
  * What came out of a job.
  */
-export type Outcome = { "kind": "loaded", model: ModelId, } | { "kind": "imported", model: ModelId, } | { "kind": "hashed", model: ModelId, sha256: string, } | { "kind": "recognised" } & Recognised | { "kind": "moved", to: string, } | { "kind": "downloaded", model: ModelId, } | { "kind": "merged", model: ModelId, };
+export type Outcome = { "kind": "loaded", model: ModelId, } | { "kind": "imported", model: ModelId, } | { "kind": "hashed", model: ModelId, sha256: string, } | { "kind": "recognised" } & Recognised | { "kind": "moved", to: string, } | { "kind": "downloaded", model: ModelId, } | { "kind": "merged", model: ModelId, } | { "kind": "made", models: Array<ModelId>, report: ReportId | null, } | { "kind": "measured", report: ReportId, };
+
+/**
+ * What is made: a GGUF file, or a folder as Hugging Face lays it out (merged, not quantized).
+ */
+export type Output = "gguf" | "folder";
 
 /**
  * One layer of parameters. `None` means that the layer below decides: chat over persona over the person's defaults over the program's.
@@ -688,6 +816,12 @@ context: number | null,
  * The template's `enable_thinking`.
  */
 thinking: boolean | null, };
+
+export type Perplexity = { value: number, 
+/**
+ * One standard error.
+ */
+error: number, };
 
 export type Persona = { id: PersonaId, name: string, system: string, parameters: Parameters, 
 /**
@@ -790,6 +924,39 @@ entry: string,
  */
 file: string, reason: Words, memory_bytes: number, };
 
+export type Report = { id: ReportId, title: string, 
+/**
+ * What the models were made of, or are compared with.
+ */
+source_name: string, created_ms: number, 
+/**
+ * Processor, memory, threads: figures of speed are this machine's.
+ */
+machine: string, options: MeasureOptions, rows: Array<ReportRow>, samples: Array<Sample>, };
+
+/**
+ * The form of an exported report.
+ */
+export type ReportFormat = "markdown" | "csv";
+
+/**
+ * A row of `reports`.
+ */
+export type ReportId = number;
+
+/**
+ * One model of a report. What was not measured is absent.
+ */
+export type ReportRow = { name: string, model: ModelId | null, 
+/**
+ * "Q4_K_M", "F16", …
+ */
+scheme: string, bytes: number, perplexity: Perplexity | null, divergence: Divergence | null, accuracy: Accuracy | null, prefill_tokens_s: number | null, decode_tokens_s: number | null, load_ms: number | null, 
+/**
+ * What loading and running it added to the memory of this program.
+ */
+peak_bytes: number | null, };
+
 /**
  * A repository, or a file at an address, with what can be downloaded of it.
  */
@@ -826,6 +993,17 @@ other_files: number, };
 export type Role = "user" | "assistant";
 
 /**
+ * A question, and what each model said to it.
+ */
+export type Sample = { question: string, answers: Array<SampleAnswer>, };
+
+export type SampleAnswer = { 
+/**
+ * The row's name.
+ */
+name: string, text: string, };
+
+/**
  * What was found in the models folder.
  */
 export type Scan = { 
@@ -837,6 +1015,28 @@ added: number,
  * Files that are no sound models.
  */
 problems: Array<Problem>, };
+
+export type SchemePlan = { 
+/**
+ * "Q4_K_M", "F16", …
+ */
+scheme: string, 
+/**
+ * Of the file.
+ */
+bytes: number, bits_per_weight: number, 
+/**
+ * To run it at the context that was asked for.
+ */
+memory_bytes: number, verdict: Verdict, 
+/**
+ * Predicted.
+ */
+decode_tokens_s: number | null, 
+/**
+ * Published for this very model.
+ */
+perplexity_known: number | null, recommended: boolean, };
 
 /**
  * The rows that sending made.
@@ -857,7 +1057,7 @@ export type Shown = { "model": ModelId } | "home" | "models" | "log";
 /**
  * The state before the first change. Messages are mirrored for open chats only.
  */
-export type Snapshot = { chats: Array<Chat>, folders: Array<Folder>, personas: Array<Persona>, models: Array<Model>, jobs: Array<Job>, settings: Array<Setting>, drafts: Array<Draft>, };
+export type Snapshot = { chats: Array<Chat>, folders: Array<Folder>, personas: Array<Persona>, models: Array<Model>, jobs: Array<Job>, reports: Array<Report>, settings: Array<Setting>, drafts: Array<Draft>, };
 
 /**
  * Text, never markup; `hit` parts are what was searched for.
@@ -888,13 +1088,31 @@ tokens_per_second: number, finish: Finish,
 turns_dropped: number, memory_starts_at: MessageId | null, };
 
 /**
+ * An adapter of the list, and how much of it is added: 1 is as trained.
+ */
+export type Strength = { model: ModelId, strength: number, };
+
+/**
+ * A scheme, and what is set otherwise by hand.
+ */
+export type Target = { 
+/**
+ * "Q4_K_M", "F16", …
+ */
+scheme: string, by_hand: Array<ByHand>, };
+
+/**
  * What a job does, whole: stored as JSON in its row. Retry and restart run the stored task again.
  */
 export type Task = { "kind": "load", model: ModelId, name: string, context: number | null, anyway: boolean, } | { "kind": "import", name: string, path: string, copy: boolean, 
 /**
  * Whose file it is, where another program's was found.
  */
-program: Program | null, } | { "kind": "hash", model: ModelId, name: string, } | { "kind": "verify", model: ModelId, name: string, } | { "kind": "recognise", name: string, path: string, } | { "kind": "move_storage", name: string, from: string, to: string, } | { "kind": "download", name: string, address: Pick, } | { "kind": "download_and_merge", name: string, base: Pick, adapter: Pick, folder: string, } | { "kind": "merge", name: string, base: ModelId, adapter: ModelId, strength: number, folder: string, };
+program: Program | null, } | { "kind": "hash", model: ModelId, name: string, } | { "kind": "verify", model: ModelId, name: string, } | { "kind": "recognise", name: string, path: string, } | { "kind": "move_storage", name: string, from: string, to: string, } | { "kind": "download", name: string, address: Pick, } | { "kind": "download_and_merge", name: string, base: Pick, adapter: Pick, folder: string, } | { "kind": "merge", name: string, base: ModelId, adapter: ModelId, strength: number, folder: string, } | { "kind": "make", name: string, source: ModelId, adapters: Array<Strength>, targets: Array<Target>, importance: ImportanceSource | null, measure: MeasureOptions | null, output: Output, 
+/**
+ * One for each target, below `made/` in the storage folder: free when the job was put down.
+ */
+files: Array<string>, } | { "kind": "measure", name: string, models: Array<ModelId>, against: ModelId | null, options: MeasureOptions, };
 
 /**
  * A tensor.
@@ -940,6 +1158,8 @@ export const commands = (call: Call) => ({
   restoreChat: (args: { chat: ChatId }) => call("restore_chat", args) as Promise<null>,
   /** What a chat answers with; these are the whole new values, an absent one goes back to the layer below. */
   setChat: (args: { chat: ChatId; persona?: PersonaId | null; model?: ModelId | null; system?: string | null; parameters: Parameters }) => call("set_chat", args) as Promise<null>,
+  /** The adapters that a chat's answers are made with, in their order. */
+  setAdapters: (args: { chat: ChatId; adapters: Array<Strength> }) => call("set_adapters", args) as Promise<null>,
   /** A new chat that holds a copy of the path up to this message. */
   branchChat: (args: { message: MessageId }) => call("branch_chat", args) as Promise<Chat>,
   /** Asks for a chat's messages: they come as the change `opened`, and its changes from then on. */
@@ -1048,6 +1268,22 @@ export const commands = (call: Call) => ({
   downloadMerged: (args: { entry: string }) => call("download_merged", args) as Promise<JobId>,
   /** Merges an adapter into a base, as a new model. */
   merge: (args: { base: ModelId; adapter: ModelId; strength: number; name: string }) => call("merge", args) as Promise<JobId>,
+  /** What could be made of a model (merged with these adapters): sizes, memory, speed, and what is recommended here. */
+  planMaking: (args: { source: ModelId; adapters: Array<Strength>; context?: number | null }) => call("plan_making", args) as Promise<MakingPlan>,
+  /** Makes models of a model: merged with adapters, quantized, measured where wanted. */
+  make: (args: { name: string; source: ModelId; adapters: Array<Strength>; targets: Array<Target>; importance?: ImportanceFrom | null; measure?: MeasureRequest | null; output: Output }) => call("make", args) as Promise<JobId>,
+  /** Measures models side by side, as a report; `against`: what divergence is from (absent: the first). */
+  measure: (args: { models: Array<ModelId>; against?: ModelId | null; options: MeasureRequest }) => call("measure", args) as Promise<JobId>,
+  /** Gives a report another title. */
+  renameReport: (args: { report: ReportId; title: string }) => call("rename_report", args) as Promise<null>,
+  /** Deletes a report, not its models. `restore_report` undoes it. */
+  deleteReport: (args: { report: ReportId }) => call("delete_report", args) as Promise<null>,
+  /** Undoes `delete_report`. */
+  restoreReport: (args: { report: ReportId }) => call("restore_report", args) as Promise<null>,
+  /** Writes a report into the chosen file. */
+  exportReport: (args: { report: ReportId; format: ReportFormat; chosen: number }) => call("export_report", args) as Promise<null>,
+  /** Keeps one of the models that were made for a report and deletes the others. `restore_model` undoes each. */
+  keepMade: (args: { report: ReportId; model: ModelId }) => call("keep_made", args) as Promise<null>,
   /** The endpoints, the proxy and the offline switch, as they are in force. */
   network: () => call("network", {}) as Promise<NetworkState>,
   /** Sets the endpoints, in the order in which they are asked; none: the program's own. */
@@ -1210,6 +1446,16 @@ export const CODE_VALUES = {
   token_not_kept: ["reason"],
   /** The base and the adapter do not go together. */
   merge_refused: ["reason"],
+  /** There is no quantization, format or group of tensors of this name. */
+  scheme_unknown: ["scheme"],
+  /** The file is no importance matrix, or one of another model. */
+  importance_broken: ["name", "reason"],
+  /** The model cannot be quantized or converted as asked. */
+  not_quantizable: ["model", "reason"],
+  /** What was to be measured could not be. */
+  measure_failed: ["reason"],
+  /** The text is too short to be measured on. In tokens. */
+  text_too_short: ["tokens", "needed"],
   /** Only addresses of the web are opened. */
   link_refused: ["address"],
   /** The system could not do something for us (open the file manager, a dialog). */

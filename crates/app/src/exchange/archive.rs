@@ -77,6 +77,7 @@ fn read_chat(index: usize, item: &Value, now_ms: Time, report: &mut Report) -> O
         model: None,
         system: row.get("system").filter(|system| system.is_string()).map(|system| text(Some(system), &mut cut)),
         parameters: parameters(row.get("parameters")),
+        adapters: Vec::new(),
         leaf: row.get("leaf").and_then(Value::as_i64).and_then(|leaf| ids.get(&leaf.to_string()).copied()),
         created_ms,
         changed_ms: time(row.get("changed_ms"), 1.0).unwrap_or(created_ms),

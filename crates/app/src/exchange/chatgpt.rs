@@ -72,6 +72,7 @@ fn read_conversation(index: usize, item: &Value, now_ms: Time, report: &mut Repo
         model: None,
         system: None,
         parameters: Parameters::default(),
+        adapters: Vec::new(),
         leaf: leaf.and_then(|leaf| grown.ids.get(&leaf).copied()),
         created_ms,
         changed_ms: time(item.get("update_time"), SECONDS).unwrap_or(created_ms),

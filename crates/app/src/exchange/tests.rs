@@ -85,6 +85,7 @@ fn whole() -> WholeChat {
         model: None,
         system: Some("系统\n提示".into()),
         parameters: Parameters { top_k: Some(5), stop: Some(vec!["完".into()]), ..Parameters::default() },
+        adapters: Vec::new(),
         leaf: Some(MessageId(2)),
         created_ms: NOW - 5000,
         changed_ms: NOW,

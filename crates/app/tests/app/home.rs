@@ -8,7 +8,7 @@ use std::{
 
 use huacaya_app::{
     App, Changes, Places, Purpose,
-    rows::{Body, Change, Chat, Job, JobState, Key, Message, MessageId, MessageState, Model, ModelId},
+    rows::{Body, Change, Chat, Job, JobState, Key, Message, MessageId, MessageState, Model, ModelId, Report},
 };
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -89,6 +89,7 @@ pub struct Mirror {
     pub chats: BTreeMap<i64, Chat>,
     pub models: BTreeMap<i64, Model>,
     pub jobs: BTreeMap<i64, Job>,
+    pub reports: BTreeMap<i64, Report>,
     pub settings: BTreeMap<String, Value>,
     pub messages: BTreeMap<i64, Message>,
     /// Text changes seen, as they came.
@@ -103,6 +104,7 @@ impl Mirror {
             chats: BTreeMap::new(),
             models: BTreeMap::new(),
             jobs: BTreeMap::new(),
+            reports: BTreeMap::new(),
             settings: BTreeMap::new(),
             messages: BTreeMap::new(),
             pieces: Vec::new(),
@@ -151,6 +153,7 @@ impl Mirror {
                 self.chats = all.chats.into_iter().map(|row| (row.id.0, row)).collect();
                 self.models = all.models.into_iter().map(|row| (row.id.0, row)).collect();
                 self.jobs = all.jobs.into_iter().map(|row| (row.id.0, row)).collect();
+                self.reports = all.reports.into_iter().map(|row| (row.id.0, row)).collect();
                 self.settings = all.settings.into_iter().map(|row| (row.key, row.value)).collect();
             }
             Change::Chat(row) => drop(self.chats.insert(row.id.0, row)),
@@ -174,6 +177,7 @@ impl Mirror {
                 self.pieces.push((message, thought, piece));
             }
             Change::Removed(key) => self.remove(key),
+            Change::Report(row) => drop(self.reports.insert(row.id.0, row)),
             Change::Folder(_) | Change::Persona(_) | Change::Draft(_) | Change::Reading { .. } => {}
         }
     }
@@ -184,6 +188,7 @@ impl Mirror {
             Key::Model(id) => drop(self.models.remove(&id.0)),
             Key::Job(id) => drop(self.jobs.remove(&id.0)),
             Key::Message(id) => drop(self.messages.remove(&id.0)),
+            Key::Report(id) => drop(self.reports.remove(&id.0)),
             Key::Folder(_) | Key::Persona(_) | Key::Draft(_) => {}
         }
     }
