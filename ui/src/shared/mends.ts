@@ -5,7 +5,7 @@ import { m } from "$i18n";
 import { view } from "$state/view.svelte";
 import type { Mend } from "./ErrorCard.svelte";
 
-type Way = "models" | "panel" | "diagnostics" | "storage" | "network" | "token" | "offline" | "page";
+type Way = "models" | "panel" | "diagnostics" | "storage" | "network" | "token" | "offline" | "page" | "workshop";
 
 const ways: Record<string, Way | Way[]> = {
   no_model: "models",
@@ -22,6 +22,11 @@ const ways: Record<string, Way | Way[]> = {
   model_incomplete: "models",
   adapter_alone: "models",
   merge_refused: "models",
+  scheme_unknown: "workshop",
+  importance_broken: "workshop",
+  not_quantizable: "models",
+  text_too_short: "workshop",
+  measure_failed: "diagnostics",
   offline: "offline",
   host_unreachable: "network",
   server_failed: "network",
@@ -55,6 +60,8 @@ function mendOf(way: Way, problem: Problem): Mend[] {
   switch (way) {
     case "models":
       return view.room === "models" ? [] : [{ label: m.mends.models, run: () => (view.room = "models") }];
+    case "workshop":
+      return view.room === "workshop" ? [] : [{ label: m.mends.workshop, run: () => (view.room = "workshop") }];
     case "diagnostics":
     case "storage":
     case "network":

@@ -79,6 +79,7 @@ export const problems: Record<string, (v: Values) => string> = {
 /** The words on the buttons that mend. */
 export const mends = {
   models: "Open models",
+  workshop: "Open the workshop",
   importModel: "Add a model file",
   panel: "Change parameters",
   diagnostics: "Open diagnostics",

@@ -77,6 +77,7 @@ export const problems: typeof en = {
 
 export const mends: typeof enMends = {
   models: "打开模型列表",
+  workshop: "打开工坊",
   importModel: "添加模型文件",
   panel: "调整参数",
   diagnostics: "打开诊断信息",
