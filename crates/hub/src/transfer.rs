@@ -7,6 +7,7 @@
 mod block;
 mod board;
 mod disk;
+mod hash;
 mod journal;
 mod lane;
 mod lock;

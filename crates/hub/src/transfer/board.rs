@@ -4,6 +4,8 @@ use std::{collections::BTreeMap, ops::Range, sync::Arc};
 
 use huacaya_progress::Progress;
 
+use super::hash::Sum;
+
 /// One request for so much costs a round trip in 16 MiB, and no more than that is fetched again when it proves wrong.
 const PART_BYTES: u64 = 16 << 20;
 /// Keeps the journal below half a megabyte however large the file is: past 64 GiB parts grow instead of their number.
@@ -12,9 +14,6 @@ const PARTS_MAX: u64 = 4096;
 pub(super) const LANES_MAX: usize = 4;
 /// Parts asked for in one request at most: 256 MiB, some seconds of a very fast link.
 const RUN_MAX: usize = 16;
-
-/// BLAKE3 of a part: what tells whether a part fetched again is another one.
-pub(super) type Sum = blake3::Hash;
 
 /// How a file is cut into parts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -260,7 +259,7 @@ mod tests {
     const MIB: u64 = 1 << 20;
 
     fn sum() -> Option<Sum> {
-        Some(blake3::hash(b"x"))
+        Some(Sum::of(b"x"))
     }
 
     fn fetch(board: &mut Board, part: usize, bytes: u64) {
@@ -268,7 +267,7 @@ mod tests {
         let range = board.layout.range(part);
         board.queue(part, bytes, &host);
         let whole = board.part(part).queued == range.end - range.start;
-        board.wrote(part, bytes, whole.then(|| blake3::hash(b"x")));
+        board.wrote(part, bytes, whole.then(|| Sum::of(b"x")));
     }
 
     #[test]

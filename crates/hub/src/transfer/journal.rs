@@ -11,7 +11,10 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::board::{Board, Layout, Part};
+use super::{
+    board::{Board, Layout, Part},
+    hash::Sum,
+};
 
 /// 4096 parts take less than a megabyte.
 const JOURNAL_BYTES_MAX: u64 = 4 << 20;
@@ -34,7 +37,7 @@ pub(super) struct Journal {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Done {
     part: usize,
-    /// BLAKE3, in hexadecimal.
+    /// XXH3-128, in hexadecimal.
     sum: String,
     begun: u32,
     host: String,
@@ -57,7 +60,7 @@ impl Journal {
             match part.sum {
                 Some(sum) => done.push(Done {
                     part: index,
-                    sum: sum.to_hex().to_string(),
+                    sum: sum.to_string(),
                     begun: part.begun,
                     host: part.host.to_string(),
                     checked: part.checked,
@@ -97,7 +100,7 @@ impl Journal {
         let layout = Layout::new(self.bytes);
         let mut board = Board::new(layout);
         for done in &self.done {
-            if let (true, Ok(sum)) = (done.part < layout.parts(), blake3::Hash::from_hex(&done.sum)) {
+            if let (true, Some(sum)) = (done.part < layout.parts(), Sum::parse(&done.sum)) {
                 let range = layout.range(done.part);
                 let part = Part {
                     sum: Some(sum),
@@ -131,7 +134,7 @@ mod tests {
 
     fn example() -> Journal {
         let mut board = Board::new(Layout::new(40 * MIB));
-        let part = Part { sum: Some(blake3::hash(b"1")), begun: 2, host: Arc::from("cdn.test"), ..Part::default() };
+        let part = Part { sum: Some(Sum::of(b"1")), begun: 2, host: Arc::from("cdn.test"), ..Part::default() };
         board.found(1, 16 * MIB, part);
         board.found(2, 3 * MIB, Part { begun: 1, ..Part::default() });
         let validators = BTreeMap::from([("https://hub.test/x".to_owned(), "\"abc\"".to_owned())]);

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::{
     Stage, Told,
-    board::Sum,
+    hash::Sum,
     lane::ask,
     sources::{Choice, Next},
     tail::{Digested, rehash},
@@ -144,7 +144,7 @@ async fn read_part(work: &Work, choice: &Choice, part: usize) -> Result<Fresh> {
         }
     }
     work.sources.brought(choice.index);
-    let sum = blake3::hash(&data);
+    let sum = Sum::of(&data);
     Ok(Fresh { data, sum, host: Arc::from(host) })
 }
 

@@ -6,9 +6,7 @@ use std::{
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
 };
 
-use sha2::{Digest, Sha256};
-
-use super::{block::Blocks, board::Layout, disk::PartFile};
+use super::{block::Blocks, board::Layout, disk::PartFile, hash::Sha256};
 use crate::error::Result;
 
 /// Blocks that wait to be hashed: enough to smooth the two speeds, little beside the memory that a model takes.
@@ -175,12 +173,8 @@ impl Marked {
     }
 
     fn finish(self) -> Digested {
-        Digested { sha256: hex(&self.hash.finalize()), marks: self.marks }
+        Digested { sha256: self.hash.finish(), marks: self.marks }
     }
-}
-
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]
@@ -190,6 +184,12 @@ mod tests {
     const MIB: u64 = 1 << 20;
     /// Three parts, the last one short.
     const BYTES: u64 = 35 * MIB + 77;
+
+    fn sha256(data: &[u8]) -> String {
+        let mut hash = Sha256::new();
+        hash.update(data);
+        hash.finish()
+    }
 
     fn content() -> Vec<u8> {
         (0..BYTES).map(|at| (at % 251 + at / 4099) as u8).collect()
@@ -220,7 +220,7 @@ mod tests {
 
     #[test]
     fn the_hash_is_the_files_whatever_order_its_parts_come_in() {
-        let expected = hex(&Sha256::digest(content()));
+        let expected = sha256(&content());
         assert_eq!(hashed_in(0..36).sha256, expected);
         // the last part first; the first two by turns
         let turns = (0..16).flat_map(|index| [16 + index, index]);
@@ -235,11 +235,11 @@ mod tests {
         content[20 * MIB as usize] ^= 1;
         file.write_at(&content, 0).expect("written");
         assert!(rehash(&file, Layout::new(BYTES), &mut digested, 1, || true).expect("read"));
-        assert_eq!(digested.sha256, hex(&Sha256::digest(&content)));
+        assert_eq!(digested.sha256, sha256(&content));
         content[34 * MIB as usize] ^= 1;
         file.write_at(&content, 0).expect("written");
         assert!(rehash(&file, Layout::new(BYTES), &mut digested, 2, || true).expect("read"));
-        assert_eq!(digested.sha256, hex(&Sha256::digest(&content)));
+        assert_eq!(digested.sha256, sha256(&content));
     }
 
     #[test]

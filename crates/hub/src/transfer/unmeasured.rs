@@ -4,16 +4,15 @@
 use std::{path::Path, sync::atomic::Ordering};
 
 use huacaya_progress::Progress;
-use sha2::{Digest, Sha256};
 use tokio::time::Instant;
 
 use super::{
     Call, End, Fetched, Opening, Stage, Told, disk,
     disk::PartFile,
+    hash::Sha256,
     name_of,
     served::{Served, refuse_page_bytes},
     sources::{Choice, Next, Sources},
-    tail::hex,
     work::joined,
 };
 use crate::{
@@ -63,7 +62,7 @@ pub(super) async fn fetch(
             return Err(error.into());
         }
     };
-    let (bytes, sha256) = (stream.bytes, hex(&stream.hash.finalize()));
+    let (bytes, sha256) = (stream.bytes, stream.hash.finish());
     if let Some(expected) = wanted.sha256.as_ref().filter(|expected| **expected != sha256) {
         disk::remove_unfinished(place)?;
         let error = Error::HashMismatch { name: name_of(place), expected: expected.clone(), found: sha256 };

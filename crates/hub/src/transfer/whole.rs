@@ -10,9 +10,7 @@ use std::{
     },
 };
 
-use sha2::{Digest, Sha256};
-
-use super::{tail::hex, work::joined};
+use super::{hash::Sha256, work::joined};
 use crate::error::{Error, Result};
 
 /// Read at once: few calls, and small enough to stay in a core's cache.
@@ -30,7 +28,7 @@ pub(super) async fn hash_of(path: &Path, hashed: Arc<AtomicU64>) -> Result<Strin
             loop {
                 match file.read(&mut buffer)? {
                     _ if alive.strong_count() == 0 => return Err(io::ErrorKind::Interrupted.into()),
-                    0 => return Ok(hex(&hash.finalize())),
+                    0 => return Ok(hash.finish()),
                     length => {
                         hash.update(&buffer[..length]);
                         hashed.fetch_add(length as u64, Ordering::Relaxed);

@@ -18,8 +18,9 @@ use tokio::{
 use super::{
     Opening, Stage, Told,
     block::{Block, Blocks},
-    board::{Board, LANES_MAX, Sum},
+    board::{Board, LANES_MAX},
     disk::{PartFile, journal_path},
+    hash::{Sum, Summing},
     journal::Journal,
     lane,
     lock::Lock,
@@ -235,7 +236,7 @@ impl Work {
         }
     }
 
-    fn write_one(&self, block: Block, sums: &mut HashMap<usize, blake3::Hasher>, front: &mut u64) -> Result<()> {
+    fn write_one(&self, block: Block, sums: &mut HashMap<usize, Summing>, front: &mut u64) -> Result<()> {
         let Block { part, offset, data } = block;
         let range = self.board().layout.range(part);
         self.file.write_at(&data, offset)?;
@@ -245,7 +246,7 @@ impl Work {
         };
         sum.update(&data);
         let end = offset + data.len() as u64;
-        let whole_part = (end == range.end).then(|| sum.finalize());
+        let whole_part = (end == range.end).then(|| sum.finish());
         if whole_part.is_some() {
             sums.remove(&part);
         }
@@ -263,8 +264,8 @@ impl Work {
     }
 
     /// The sum of bytes that were written before: what a part was begun with in an earlier call.
-    fn sum_of(&self, from: u64, to: u64) -> Result<blake3::Hasher> {
-        let mut sum = blake3::Hasher::new();
+    fn sum_of(&self, from: u64, to: u64) -> Result<Summing> {
+        let mut sum = Summing::new();
         let mut buffer = self.blocks.take();
         let mut at = from;
         while at < to {
@@ -280,7 +281,7 @@ impl Work {
     /// The sum of a part as it lies on the disk.
     pub fn sum_on_disk(&self, part: usize) -> Result<Sum> {
         let range = self.board().layout.range(part);
-        Ok(self.sum_of(range.start, range.end)?.finalize())
+        Ok(self.sum_of(range.start, range.end)?.finish())
     }
 
     /// Syncs what was written and tells it in the journal.
