@@ -56,6 +56,7 @@ pub use huacaya_engine as engine;
 pub use huacaya_progress as progress;
 pub use huacaya_store as rows;
 pub use huacaya_store::{Change, Problem};
+pub use huacaya_weights as weights;
 pub use places::Places;
 
 /// The program's version, as answers and reports name it.

@@ -2,7 +2,7 @@
 
 use std::{fmt, io, path::Path, process::ExitCode};
 
-use huacaya_app::{Code, Error, engine};
+use huacaya_app::{Code, Error, engine, weights};
 
 /// Why a command did not do its work.
 #[derive(Debug)]
@@ -51,6 +51,16 @@ impl From<Error> for Failure {
             _ => "",
         };
         Failure::Said(format!("{}{mend}", error.detail))
+    }
+}
+
+impl From<weights::Error> for Failure {
+    fn from(error: weights::Error) -> Failure {
+        match error.kind() {
+            weights::Kind::Stopped => Failure::Interrupted,
+            // Its text says on what, and what to do.
+            _ => Failure::Said(error.to_string()),
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 //! Results go to standard output, everything else to standard error. Exit status: 0 done, 1 failed, 2 wrong usage,
 //! 130 interrupted.
 
+mod convert;
 mod failure;
 mod generate;
 mod logits;
@@ -31,6 +32,10 @@ enum Command {
     Template(text::TemplateOptions),
     /// Writes the logits after each token of a text: f32, little-endian, (tokens, vocabulary).
     Logits(logits::Options),
+    /// Writes a model as a GGUF file of any format, with LoRA adapters merged on the way.
+    Convert(convert::ConvertOptions),
+    /// Merges LoRA adapters into a base model: a new Hugging Face folder.
+    Merge(convert::MergeOptions),
 }
 
 fn main() -> ExitCode {
@@ -40,6 +45,8 @@ fn main() -> ExitCode {
         Command::Tokenize(options) => text::tokenize(&options),
         Command::Template(options) => text::template(&options),
         Command::Logits(options) => logits::run(&options),
+        Command::Convert(options) => convert::run(&options),
+        Command::Merge(options) => convert::run_merge(&options),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

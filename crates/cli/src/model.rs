@@ -61,7 +61,7 @@ pub struct Stop(Arc<AtomicBool>);
 
 impl Stop {
     /// Listens from now on. A second Ctrl-C ends the program at once.
-    fn listen() -> Result<Stop, Failure> {
+    pub fn listen() -> Result<Stop, Failure> {
         let stop = Stop(Arc::new(AtomicBool::new(false)));
         let flag = stop.clone();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;

@@ -143,6 +143,47 @@ fn failures_say_what_on_what_and_what_to_do() {
     assert_eq!(status, 2, "wrong usage");
 }
 
+#[test]
+fn a_folder_with_an_adapter_becomes_one_quantized_file_in_one_pass_or_by_way_of_a_merged_folder() {
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../weights/tests/golden/merge/plain");
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let (base, adapter) = (golden.join("base"), golden.join("adapter"));
+    let base = base.to_str().unwrap();
+    // The strength that is given, and the one that is meant where none is.
+    let (plain, half) = (adapter.to_str().unwrap(), format!("{}=0.5", adapter.display()));
+    let one_pass = |lora: &str, to: &str| {
+        said(&["convert", "--from", base, "--lora", lora, "--to", to, "--scheme", "q8_0", "--quiet"], "")
+    };
+    assert_eq!(one_pass(plain, &at("one.gguf")), "");
+    one_pass(&half, &at("half.gguf"));
+    said(&["merge", "--from", base, "--lora", plain, "--to", &at("merged"), "--quiet"], "");
+    said(&["convert", "--from", &at("merged"), "--to", &at("plain.gguf"), "--scheme", "BF16", "--quiet"], "");
+    said(&["convert", "--from", &at("plain.gguf"), "--to", &at("two.gguf"), "--scheme", "Q8_0", "--quiet"], "");
+    let bytes = |name: &str| fs::read(at(name)).unwrap();
+    assert!(bytes("one.gguf") == bytes("two.gguf"));
+    assert!(bytes("one.gguf") != bytes("half.gguf"));
+}
+
+#[test]
+fn a_conversion_that_cannot_be_says_why_and_writes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("out.gguf");
+    let out = out.to_str().unwrap();
+    let demo = demo();
+    let demo = demo.to_str().unwrap();
+    let (status, error) = failed(&["convert", "--from", demo, "--to", out, "--scheme", "Q9_X"], "");
+    assert!(status == 2 && error.contains("Q4_K_M"), "{error}");
+    let (status, error) =
+        failed(&["convert", "--from", demo, "--lora", "/no/such", "--to", out, "--scheme", "F16"], "");
+    assert!(status == 1 && error.contains("is a GGUF file"), "{error}");
+    let (status, error) = failed(&["convert", "--from", "/no/such", "--to", out, "--scheme", "F16"], "");
+    assert!(status == 1 && error.contains("/no/such"), "{error}");
+    let (status, error) = failed(&["convert", "--from", demo, "--to", demo, "--scheme", "F16"], "");
+    assert!(status == 1 && error.contains("help:"), "{error}");
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
 #[cfg(unix)]
 #[test]
 fn ctrl_c_stops_cleanly_with_what_was_said() {
