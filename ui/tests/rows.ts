@@ -11,7 +11,7 @@ export const NO_PARAMETERS = {
 export function chatRow(id: number, more: Partial<Chat> = {}): Chat {
   return {
     id, kind: "chat", title: "", heading: `chat ${id}`, folder: null, pinned: false, persona: null, model: null, system: null,
-    parameters: NO_PARAMETERS, leaf: null, created_ms: 0, changed_ms: 0, ...more,
+    parameters: NO_PARAMETERS, adapters: [], leaf: null, created_ms: 0, changed_ms: 0, ...more,
   }; // prettier-ignore
 }
 

@@ -3,8 +3,7 @@
 //! A message's words stand apart from its row, so that a growing answer wakes its own bubble and nothing else.
 
 import { SvelteMap } from "svelte/reactivity";
-import type { Body, Change, Chat, ChatId, Draft, Folder, Job, JsonValue, Message, MessageId, Model, Persona, Setting, Snapshot } from "$api";
-import type { Report } from "../workshop/wire";
+import type { Body, Change, Chat, ChatId, Draft, Folder, Job, JsonValue, Message, MessageId, Model, Persona, Report, Setting, Snapshot } from "$api";
 
 export type Heading = Omit<Message, "body">;
 export type Reading = { done: number; total: number };
@@ -52,8 +51,6 @@ class Mirror {
   }
 
   #applyOne(change: Change) {
-    const { kind, value } = change as unknown as { kind: string; value: Report };
-    if (kind === "report") return void this.reports.set(value.id, value);
     switch (change.kind) {
       case "snapshot":
         return this.#replaceAll(change.value);
@@ -65,6 +62,8 @@ class Mirror {
         return void this.personas.set(change.value.id, change.value);
       case "model":
         return void this.models.set(change.value.id, change.value);
+      case "report":
+        return void this.reports.set(change.value.id, change.value);
       case "job":
         return void this.jobs.set(change.value.id, change.value);
       case "setting":
@@ -90,7 +89,7 @@ class Mirror {
     replace(this.personas, snapshot.personas, (row) => row.id);
     replace(this.models, snapshot.models, (row) => row.id);
     replace(this.jobs, snapshot.jobs, (row) => row.id);
-    replace(this.reports, (snapshot as Snapshot & { reports?: Report[] }).reports ?? [], (row) => row.id);
+    replace(this.reports, snapshot.reports, (row) => row.id);
     replace(this.drafts, snapshot.drafts, (row) => row.chat);
     this.settings.clear();
     for (const setting of snapshot.settings) this.#set(setting);

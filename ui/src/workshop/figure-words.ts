@@ -2,7 +2,7 @@
 
 import { formatBytes, formatDuration, formatNumber, m } from "$i18n";
 import type { MetricId } from "./figures";
-import type { ReportRow } from "./types";
+import type { ReportRow } from "$api";
 
 type Words = { text: string; more?: string };
 

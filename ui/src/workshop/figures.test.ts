@@ -4,7 +4,7 @@ import { beforeEach, describe, expect, it } from "vitest";
 import { fresh } from "../../tests/fake";
 import { figureWords } from "./figure-words";
 import { bestOf, exportName, measuredIn, METRICS, ordered, plotsOf, turned } from "./figures";
-import type { ReportRow } from "./types";
+import type { ReportRow } from "$api";
 
 const row = (scheme: string, bytes: number, perplexity: number | null, speed: number | null): ReportRow => ({
   name: `m-${scheme}`, model: null, scheme, bytes, perplexity: perplexity === null ? null : { value: perplexity, error: 0.05 }, divergence: null, accuracy: null,

@@ -1,6 +1,6 @@
 //! The figures of a report: what is measured of each model, which value is better, in which order they stand, how an export is named.
 
-import type { Report, ReportRow } from "./types";
+import type { Report, ReportRow } from "$api";
 
 export type MetricId = "perplexity" | "divergence" | "agreement" | "accuracy" | "bytes" | "prefill" | "decode" | "load" | "peak";
 export type Metric = { id: MetricId; better: "less" | "more"; value: (row: ReportRow) => number | null };

@@ -1,12 +1,10 @@
 //! What the person has chosen in the wizard. It outlives the room: leaving and coming back finds it as it was.
 
-import { api, asProblem } from "$api";
+import { api, asProblem, type ByHand, type Chosen, type ImportanceFrom, type MakingPlan, type MeasureRequest, type Model, type ModelId, type Output, type Problem, type SchemePlan, type Strength, type Target } from "$api";
 import { language } from "$i18n";
 import { mirror } from "$state/mirror.svelte";
 import { basesFor } from "../models/library";
 import { compareSet, customBytes, fileName, groupSizes, nameFor, PLAIN, recommended, schemeName, STEPS, type Group, type Step } from "./steps";
-import type { ByHand, Chosen, ImportanceFrom, MakingPlan, MeasureRequest, Model, ModelId, Output, Problem, SchemePlan, Strength, Target } from "./types";
-import { wire } from "./wire";
 
 /** What a context costs is shown for this one first: the family's own. */
 const CONTEXT_FIRST = 4096;
@@ -201,7 +199,7 @@ class Making {
     }
     this.reading = true;
     try {
-      const plan = await wire.planMaking({ source: this.source, adapters: $state.snapshot(this.adapters), context: this.context });
+      const plan = await api.planMaking({ source: this.source, adapters: $state.snapshot(this.adapters), context: this.context });
       if (this.#asked !== key) return;
       this.plan = plan;
       this.problem = null;
@@ -232,7 +230,7 @@ class Making {
     const importance = this.importance;
     const from: ImportanceFrom | null =
       importance.kind === "bundled" ? { kind: "bundled" } : importance.kind === "none" || !importance.chosen ? null : { kind: importance.kind, chosen: importance.chosen.id };
-    return wire.make({
+    return api.make({
       name: this.name.trim(),
       source: this.source!,
       adapters: $state.snapshot(this.adapters),

@@ -1,7 +1,7 @@
 //! What the wizard works out by itself.
 
 import { describe, expect, it } from "vitest";
-import type { SchemePlan } from "./types";
+import type { SchemePlan } from "$api";
 import { compareSet, contextsFor, customBytes, fileName, groupSizes, nameFor, recommended, schemeName, shownFirst } from "./steps";
 
 const plan = (scheme: string, bytes: number, more: Partial<SchemePlan> = {}): SchemePlan => ({

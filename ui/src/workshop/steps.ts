@@ -1,7 +1,6 @@
 //! What the wizard works out by itself: which steps there are, what is chosen unless the person says otherwise, names and sizes.
 
-import type { Model, SchemePlan, TensorRow } from "./types";
-import type { ByHand, Output, Target } from "./types";
+import type { ByHand, Model, Output, SchemePlan, Target, TensorRow } from "$api";
 
 export const STEPS = ["source", "adapters", "targets", "importance", "measure", "start"] as const;
 export type Step = (typeof STEPS)[number];

@@ -1,12 +1,11 @@
 //! What is open in the workshop, and the work that it has started.
 
-import { asProblem, api, type Job, type JobId, type Model, type ModelId, type Problem } from "$api";
+import { asProblem, api, type Job, type JobId, type Model, type ModelId, type Problem, type Report, type ReportId } from "$api";
 import { act } from "$state/act";
 import { mirror } from "$state/mirror.svelte";
 import { view } from "$state/view.svelte";
 import { kindOf } from "../list/jobs";
 import { making } from "./making.svelte";
-import type { Report, ReportId } from "./types";
 
 export type Place = { at: "making" } | { at: "measuring" } | { at: "job"; job: JobId } | { at: "report"; report: ReportId };
 

@@ -91,7 +91,7 @@
   }
 
   const newChat = (kind, more = {}) => {
-    const chat = { id: nextId++, kind, title: "", heading: "", folder: null, pinned: false, persona: null, model: null, system: null, parameters: parameters(), leaf: null, created_ms: Date.now(), changed_ms: Date.now(), ...more };
+    const chat = { id: nextId++, kind, title: "", heading: "", folder: null, pinned: false, persona: null, model: null, system: null, parameters: parameters(), adapters: [], leaf: null, created_ms: Date.now(), changed_ms: Date.now(), ...more };
     rows.chats.push(chat);
     put("chat", chat);
     return chat;

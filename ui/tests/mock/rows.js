@@ -59,7 +59,7 @@ window.__MOCK_ROWS__ = (options) => {
   const made = (id) => ({ model: id, model_name: models[id - 1].name, model_sha256: "ab".repeat(32), template: "alpaca-2", system: "", parameters: none, adapters: [], begin: "", backend: "cpu", version: "0.1.0" });
   const stats = (more = {}) => ({ prompt_tokens: 900, reused_tokens: 812, tokens: 128, first_token_ms: 412, tokens_per_second: 23.4, finish: "end", turns_dropped: 0, memory_starts_at: null, ...more });
   const body = (text, more = {}) => ({ text, thought: "", thought_tokens: 0, thought_ms: 0, attachments: [], ...more });
-  const chat = (id, heading, days, more = {}) => chats.push({ id, kind: "chat", title: "", heading, folder: null, pinned: false, persona: null, model: null, system: null, parameters: none, leaf: null, created_ms: now - days * DAY, changed_ms: now - days * DAY, ...more });
+  const chat = (id, heading, days, more = {}) => chats.push({ id, kind: "chat", title: "", heading, folder: null, pinned: false, persona: null, model: null, system: null, parameters: none, adapters: [], leaf: null, created_ms: now - days * DAY, changed_ms: now - days * DAY, ...more });
   const message = (id, of, parent, role, text, more = {}) => messages.push({ id, chat: of, parent, role, state: "done", error: null, made: role === "assistant" ? made(1) : null, stats: role === "assistant" ? stats() : null, created_ms: now - 3_600_000 + id, body: body(text), ...more });
 
   chat(1, english ? "How do I install it, and what does a formula look like" : "怎么安装，公式是什么样子的", 0, { leaf: 13, pinned: true });
