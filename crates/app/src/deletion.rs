@@ -92,7 +92,8 @@ impl App {
         self.sweep_deleted(self.storage()).await
     }
 
-    /// What earlier runs left: deleted models go for good, what was cut off in the middle comes back.
+    /// What earlier runs left: deleted models go for good, what was cut off in the middle comes back. What cannot be
+    /// removed or brought back now waits for the next start.
     pub(crate) async fn tidy_deleted(&self) -> Result<()> {
         let storage = self.storage();
         if !storage.is_dir() {
@@ -101,16 +102,25 @@ impl App {
         }
         let deleted = self.inner.store.deleted_models().await?;
         for deleted in deleted.iter().filter(|deleted| !deleted.kept) {
-            let path = deleted.file.path.clone();
-            if blocking(move || Ok(is_cut_off(&path))).await? {
-                tracing::warn!(model = deleted.id.0, "a deletion was cut off; the model comes back");
-                self.bring_back(deleted.id).await?;
-                self.inner.store.restore_model(deleted.id).await?;
-            } else {
-                self.purge(deleted).await?;
+            if let Err(error) = self.finish_deletion(deleted).await {
+                tracing::error!(%error, model = deleted.id.0, "what is left of a deleted model stays for now");
             }
         }
-        self.sweep_deleted(storage).await
+        if let Err(error) = self.sweep_deleted(storage).await {
+            tracing::error!(%error, "files of deleted models stay for now");
+        }
+        Ok(())
+    }
+
+    async fn finish_deletion(&self, deleted: &DeletedModel) -> Result<()> {
+        let path = deleted.file.path.clone();
+        if !blocking(move || Ok(is_cut_off(&path))).await? {
+            return self.purge(deleted).await;
+        }
+        tracing::warn!(model = deleted.id.0, "a deletion was cut off; the model comes back");
+        self.bring_back(deleted.id).await?;
+        self.inner.store.restore_model(deleted.id).await?;
+        Ok(())
     }
 
     /// Removes what no hidden model waits for (its model was fetched anew).

@@ -20,7 +20,7 @@ use crate::{
     import::{copy_file, part_of, rename, room},
     jobs::{Outcome, Task},
     model_files::{entries, file_name, file_now},
-    storage::{Found, STORAGE, files_below, sync_folder, unusable},
+    storage::{FILES_MAX, Found, STORAGE, files_below, sync_folder, unusable},
 };
 
 /// Lies in the new folder until the move is done: what is there already was brought by it.
@@ -105,6 +105,9 @@ fn check(app: &App, from: &Path, to: &Path) -> Result<()> {
 /// How much there is to move and how much is there already. Whether it has room is known before the first byte.
 fn begin(from: &Path, to: &Path) -> Result<Progress> {
     let files = files_below(from)?;
+    if files.len() >= FILES_MAX {
+        return Err(unusable(from, format!("there are more than {FILES_MAX} files in it")));
+    }
     let total: u64 = files.iter().map(|file| file.bytes).sum();
     let done: u64 = files.iter().filter(|file| is_there(file, from, to)).map(|file| file.bytes).sum();
     if !renames(from, to) {

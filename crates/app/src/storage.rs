@@ -29,7 +29,7 @@ pub(crate) const JOURNAL: &str = ".part.json";
 /// `<owner>--<name>/<folder>/<file>` and a little more; deeper lies nothing of ours.
 const DEPTH_MAX: usize = 6;
 /// Far more files than models have; what is beyond is not counted.
-const FILES_MAX: usize = 100_000;
+pub(crate) const FILES_MAX: usize = 100_000;
 /// How many of the largest models are named.
 const LARGEST: usize = 10;
 

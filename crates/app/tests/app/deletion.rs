@@ -198,3 +198,23 @@ async fn a_model_deleted_while_it_is_hashed_leaves_no_job_behind_and_is_hashed_w
     row(&app, model, hashed).await;
     app.shut_down().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_program_starts_though_the_files_of_a_deleted_model_cannot_be_removed() {
+    let home = Home::new();
+    let (app, model, _) = with_copied(&home, "stays.gguf").await;
+    call::<()>(&app, "delete_model", json!({"model": model})).await;
+    app.shut_down().await;
+    drop(app);
+    // Something that is no folder, so that what removes folders fails.
+    fs::remove_dir_all(waiting(&home, model)).unwrap();
+    fs::write(waiting(&home, model), b"").unwrap();
+    let app = home.start().await;
+    assert!(listed(&app, model).await.is_none());
+    app.shut_down().await;
+    drop(app);
+    fs::remove_file(waiting(&home, model)).unwrap();
+    let app = home.start().await;
+    assert_eq!(refused(&app, "restore_model", json!({"model": model})).await, "gone");
+    app.shut_down().await;
+}
