@@ -3,7 +3,7 @@
 import { beforeEach, describe, expect, it } from "vitest";
 import { fresh } from "../../tests/fake";
 import { figureWords } from "./figure-words";
-import { bestOf, exportName, measuredIn, METRICS, ordered, plotsOf, turned } from "./figures";
+import { bestOf, exportName, labelOf, measuredIn, METRICS, ordered, plotsOf, turned } from "./figures";
 import type { ReportRow } from "$api";
 
 const row = (scheme: string, bytes: number, perplexity: number | null, speed: number | null): ReportRow => ({
@@ -52,6 +52,11 @@ describe("the plots", () => {
     expect(plots.y).toBe("perplexity");
     expect(plots.size.map((point) => [point.x, point.y, point.label])).toEqual([[4e9, 9.24, "Q4_K"], [13e9, 9.128, "F16"]]);
     expect(plots.speed.map((point) => point.x)).toEqual([4, 12]);
+  });
+
+  it("call a point by its format, or by its name where two have the same format", () => {
+    const twice = [ROWS[0]!, ROWS[1]!, { ...ROWS[1]!, name: "other" }];
+    expect(twice.map((one) => labelOf(twice, one))).toEqual(["F16", "m-Q4_K", "other"]);
   });
 
   it("are left out where there is nothing to compare", () => {

@@ -52,6 +52,11 @@ export function bestOf(rows: ReportRow[], metric: Metric): Set<ReportRow> {
   return new Set(rows.filter((row) => metric.value(row) === best));
 }
 
+/** What a column, a point and an answer are called: by the format, where that tells them apart. */
+export function labelOf(rows: ReportRow[], row: ReportRow): string {
+  return row.scheme !== "" && rows.filter((other) => other.scheme === row.scheme).length === 1 ? row.scheme : row.name;
+}
+
 export type Point = { x: number; y: number; error: number; label: string };
 export type PlotOf = { y: "perplexity" | "divergence"; size: Point[]; speed: Point[] };
 
@@ -63,7 +68,7 @@ export function plotsOf(rows: ReportRow[]): PlotOf | null {
     rows
       .flatMap((row): Point[] => {
         const [across, up] = [x(row), valueOf(row, y)];
-        return across === null || up === null ? [] : [{ x: across, y: up, error: y === "perplexity" ? (row.perplexity?.error ?? 0) : 0, label: row.scheme || row.name }];
+        return across === null || up === null ? [] : [{ x: across, y: up, error: y === "perplexity" ? (row.perplexity?.error ?? 0) : 0, label: labelOf(rows, row) }];
       })
       .sort((a, b) => a.x - b.x);
   const speed = points((row) => row.decode_tokens_s);
