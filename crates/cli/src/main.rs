@@ -7,6 +7,7 @@ mod convert;
 mod failure;
 mod generate;
 mod logits;
+mod measure;
 mod model;
 mod text;
 
@@ -36,6 +37,10 @@ enum Command {
     Convert(convert::ConvertOptions),
     /// Merges LoRA adapters into a base model: a new Hugging Face folder.
     Merge(convert::MergeOptions),
+    /// Says how surprised a model is by a text, as llama.cpp's llama-perplexity does.
+    Perplexity(measure::PerplexityOptions),
+    /// Gathers an importance matrix from a text, for quantizing with it.
+    Importance(measure::ImportanceOptions),
 }
 
 fn main() -> ExitCode {
@@ -47,6 +52,8 @@ fn main() -> ExitCode {
         Command::Logits(options) => logits::run(&options),
         Command::Convert(options) => convert::run(&options),
         Command::Merge(options) => convert::run_merge(&options),
+        Command::Perplexity(options) => measure::perplexity(options),
+        Command::Importance(options) => measure::importance(options),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
