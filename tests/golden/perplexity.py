@@ -4,7 +4,9 @@ Builds `llama-quantize`, `llama-perplexity` and `llama-imatrix` from the source 
 (into the same cache; run that first). Set HUACAYA_LLAMA to a folder that has the programs to use those.
 
 Writes crates/engine/tests/golden/measure: `text.txt`, answers of the demo model's held-out dialogues; `figures.json`; and
-`imatrix.gguf`. Keys and values stay f32, as the engine keeps them; all else is as the programs do it by themselves.
+`imatrix.gguf`. Keys and values stay f32, as the engine keeps them; all else is as the programs do it by themselves. They round
+what they multiply quantized weights by to 8 bits, while the engine unpacks the weights of so small a model: therefore also the
+same weights unpacked to F32, where both compute the same.
 """
 
 import json
@@ -75,13 +77,16 @@ def main():
         for scheme in ("F32", "F16", "Q8_0", "Q4_K_M", "Q4_0"):
             files[scheme] = folder / f"{scheme}.gguf"
             run(bin / "llama-quantize", "--allow-requantize", DEMO, files[scheme], scheme)
+        for scheme in ("Q4_K_M", "Q4_0"):
+            files[f"{scheme} unpacked"] = folder / f"{scheme}-unpacked.gguf"
+            run(bin / "llama-quantize", "--allow-requantize", files[scheme], files[f"{scheme} unpacked"], "F32")
         for scheme, file in files.items():
             for context in (512, 128):
                 [found] = figures_of([PERPLEXITY], bin / "llama-perplexity", "-m", file, "-c", context, "-b", context, *read)
                 figures["perplexity"][f"{scheme} {context}"] = found
         base = folder / "base.kld"
         run(bin / "llama-perplexity", "-m", files["F32"], "-c", 512, "-b", 512, "--kl-divergence-base", base, *read)
-        for scheme in ("Q4_K_M", "Q4_0"):
+        for scheme in ("Q4_K_M", "Q4_0", "Q4_K_M unpacked", "Q4_0 unpacked"):
             compare = ["--kl-divergence-base", base, "--kl-divergence", "-m", files[scheme], "-c", 512, "-b", 512, *EXACT]
             mean, top = figures_of([DIVERGENCE, SAME_TOP], bin / "llama-perplexity", *compare)
             figures["divergence"][scheme] = {"mean": mean, "same_top_percent": top}

@@ -80,13 +80,7 @@ pub fn importance(options: ImportanceOptions) -> Result<(), Failure> {
 fn read<T>(
     mut options: ReadOptions,
     what: &'static str,
-    work: impl FnOnce(
-        &Loaded,
-        &str,
-        &str,
-        Cut,
-        &mut (dyn FnMut(Progress) -> ControlFlow<()> + Send),
-    ) -> measure::Result<T>,
+    work: impl FnOnce(&Loaded, &str, &str, Cut, &mut (dyn FnMut(Progress) -> ControlFlow<()> + Send)) -> measure::Result<T>,
 ) -> Result<T, Failure> {
     let context = *options.model.context.get_or_insert(CONTEXT);
     let (text, name) = match &options.file {

@@ -13,7 +13,8 @@ use huacaya_engine::measure::{
     importance, perplexity, speed,
 };
 use huacaya_engine::sampling::Sampling;
-use huacaya_engine::{Engine, LoadOptions, Model};
+use huacaya_engine::template::{Chat, Prompt, Role, Turn};
+use huacaya_engine::{Engine, LoadOptions, Model, Score};
 use huacaya_progress::{Progress, unwatched};
 use huacaya_weights::quantize::{Importance, Scheme, Wanted, quantize};
 use serde_json::Value;
@@ -21,6 +22,12 @@ use tempfile::TempDir;
 
 /// The promise: within a thousandth of llama.cpp's figure.
 const SAME_FIGURE: f64 = 1e-3;
+/// llama.cpp rounds what it multiplies weights of four bits by to 8 bits; the engine unpacks a small model and rounds nothing.
+/// Over so short a text that moves the figure by some thousandths; the unpacked weights give the same one.
+const OTHER_ROUNDING: f64 = 5e-3;
+/// Of a divergence: it is a small difference of large numbers, and llama.cpp prints six decimals.
+const SAME_DIVERGENCE: f64 = 5e-3;
+const OTHER_DIVERGENCE: f64 = 0.15;
 
 fn demo() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../assets/demo/huacaya-demo.gguf")
@@ -62,17 +69,24 @@ fn assert_within(what: &str, found: f64, expected: f64, tolerance: f64) {
 #[test]
 fn perplexity_is_the_figure_of_llama_cpp() {
     let (folder, figures, text) = (tempfile::tempdir().unwrap(), figures(), text());
-    for scheme in ["F32", "F16", "Q8_0", "Q4_K_M", "Q4_0"] {
-        let model = made(&folder, scheme);
+    let check = |model: &Model, scheme: &str, tolerance: f64| {
         for context in [512, 128] {
             let name = format!("{scheme} {context}");
             let expected = &figures["perplexity"][&name];
-            let found = perplexity(&model, &text, cut(context), &mut unwatched()).unwrap();
+            let found = perplexity(model, &text, cut(context), &mut unwatched()).unwrap();
             let [value, error] = [0, 1].map(|i| expected[i].as_f64().unwrap());
-            assert_within(&name, found.value, value, SAME_FIGURE * value);
-            assert_within(&format!("{name}, error"), found.error, error, 2.0 * SAME_FIGURE * error);
+            assert_within(&name, found.value, value, tolerance * value);
+            assert_within(&format!("{name}, error"), found.error, error, 2.0 * tolerance * error);
             assert_eq!(found.tokens, found.windows * (context - 1 - context / 2));
         }
+    };
+    for scheme in ["F32", "F16", "Q8_0"] {
+        check(&made(&folder, scheme), scheme, SAME_FIGURE);
+    }
+    for scheme in ["Q4_K_M", "Q4_0"] {
+        let model = made(&folder, scheme);
+        check(&model, &format!("{scheme} unpacked"), SAME_FIGURE / 10.0);
+        check(&model, scheme, OTHER_ROUNDING);
     }
 }
 
@@ -88,13 +102,16 @@ fn divergence_from_the_original_is_the_figure_of_llama_cpp() {
     for scheme in ["Q4_K_M", "Q4_0"] {
         let model = made(&folder, scheme);
         let found = divergence(&model, &mut base, &mut unwatched()).unwrap();
-        let expected = &figures["divergence"][scheme];
-        let figure = |what: &str, i: usize| expected[what][i].as_f64().unwrap();
-        assert_within(&format!("{scheme}, divergence"), found.mean, figure("mean", 0), 0.03 * figure("mean", 0));
-        assert_within(&format!("{scheme}, its error"), found.error, figure("mean", 1), 0.05 * figure("mean", 1));
-        let (top, top_error) = (100.0 * found.top_agreement, 100.0 * found.top_agreement_error);
-        assert_within(&format!("{scheme}, same top"), top, figure("same_top_percent", 0), 0.5);
-        assert_within(&format!("{scheme}, its error"), top_error, figure("same_top_percent", 1), 0.05);
+        let unpacked = format!("{scheme} unpacked");
+        for (name, tolerance) in [(unpacked.as_str(), SAME_DIVERGENCE), (scheme, OTHER_DIVERGENCE)] {
+            let figure = |what: &str, i: usize| figures["divergence"][name][what][i].as_f64().unwrap();
+            let (mean, mean_error) = (figure("mean", 0), figure("mean", 1));
+            assert_within(&format!("{name}, divergence"), found.mean, mean, tolerance * mean);
+            assert_within(&format!("{name}, its error"), found.error, mean_error, 2.0 * tolerance * mean_error);
+            let [top, top_error] = [found.top_agreement, found.top_agreement_error].map(|share| 100.0 * share);
+            assert_within(&format!("{name}, same top"), top, figure("same_top_percent", 0), 100.0 * tolerance);
+            assert_within(&format!("{name}, its error"), top_error, figure("same_top_percent", 1), 0.1);
+        }
         assert_eq!(found.perplexity, perplexity(&model, &text, cut(512), &mut unwatched()).unwrap());
     }
     let same = divergence(&original, &mut base, &mut unwatched()).unwrap();
@@ -141,7 +158,7 @@ fn every_measurement_stops_when_it_is_told_to() {
     let (model, text, folder) = (Arc::new(load(&demo())), text(), tempfile::tempdir().unwrap());
     let exam = exam(&folder, "q.csv", "question,A,B,C,D,answer\n1+1=?,1,2,3,4,B\n");
     // A window of 512 tokens has 8 chunks of 4 layers, and is told of each end: some forty calls.
-    let mut stopped_after = |calls: u64| {
+    let stopped_after = |calls: u64| {
         let mut seen = 0;
         let mut watch = move |_: Progress| {
             seen += 1;
@@ -178,7 +195,10 @@ fn exams_are_read_however_they_are_written() {
     let ceval = "\u{feff}id,question,A,B,C,D,answer,explanation\r\n0,\"下列,\"\"句子\"\"\n哪句对？\",甲,乙,丙,丁,C,\r\n1,没有答案,1,2,3,4,,\r\n";
     let exam_ceval = exam(&folder, "val/logic_val.csv", ceval);
     let subject = &exam_ceval.subjects()[0];
-    assert_eq!((subject.key.as_str(), subject.name.as_str(), subject.group.as_str()), ("logic", "逻辑学", "Humanities"));
+    assert_eq!(
+        (subject.key.as_str(), subject.name.as_str(), subject.group.as_str()),
+        ("logic", "逻辑学", "Humanities")
+    );
     assert_eq!(exam_ceval.questions(), 1);
     let question = &subject.questions[0];
     assert_eq!((question.text.as_str(), question.answer), ("下列,\"句子\"\n哪句对？", 2));
@@ -194,7 +214,10 @@ fn exams_are_read_however_they_are_written() {
     let exam_cmmlu = Exam::open(&folder.path().join("cmmlu")).unwrap();
     let subject = &exam_cmmlu.subjects()[0];
     assert_eq!((subject.name.as_str(), subject.group.as_str(), subject.examples.len()), ("农学", "Other", 1));
-    assert_eq!((subject.questions[0].choices.clone(), subject.questions[0].answer), (["一", "二", "三", "四"].map(String::from), 0));
+    assert_eq!(
+        (subject.questions[0].choices.clone(), subject.questions[0].answer),
+        (["一", "二", "三", "四"].map(String::from), 0)
+    );
 }
 
 #[test]
@@ -215,7 +238,56 @@ fn hostile_exams_are_refused_with_the_reason() {
     assert!(matches!(Exam::open(&folder.path().join("none.csv")), Err(Error::Io { .. })));
 }
 
-/// What the letters score is compared with the model's own logits elsewhere; here, that all questions count once.
+/// The prompts are written out here as the published exams have them, and the letters scored from the model's own logits.
+#[test]
+fn the_letter_with_the_highest_sum_of_its_two_logits_is_chosen() {
+    let folder = tempfile::tempdir().unwrap();
+    let engine = Engine::start().unwrap();
+    let options = LoadOptions { template: Some("none".to_string()), ..measure::load_options(512) };
+    let base = Arc::new(Model::load(&demo(), &options, &mut unwatched()).unwrap());
+    let chat = Arc::new(load(&demo()));
+    let chosen = |model: &Arc<Model>, prompt: &Prompt| {
+        let tokens = model.render(prompt).unwrap().tokens;
+        let last = tokens.len() - 1;
+        let score = Score { model: model.clone(), tokens, rows: last..last + 1 };
+        let logits = engine.score(score, &mut unwatched()).unwrap().logits.remove(0);
+        let sum = |letter: &str| {
+            let pieces = [format!("▁{letter}"), letter.to_string()];
+            pieces.iter().map(|piece| logits[model.tokenizer().find(piece).unwrap() as usize]).sum::<f32>()
+        };
+        ["A", "B", "C", "D"].into_iter().max_by(|a, b| sum(a).total_cmp(&sum(b))).unwrap()
+    };
+    let header = "以下是中国关于逻辑学考试的单项选择题，请选出其中的正确答案。\n\n";
+    let shot = "你是谁？\nA. 羊驼\nB. 猫\nC. 狗\nD. 鱼\n答案：";
+    exam(&folder, "dev/logic_dev.csv", "question,A,B,C,D,answer\n你是谁？,羊驼,猫,狗,鱼,A\n");
+    for (number, question) in ["一加一等于几？", "今天星期几？", "What is 3 + 4?", "七的倍数是？"].iter().enumerate()
+    {
+        let block = format!("{question}\nA. 一\nB. 二\nC. 三\nD. 七\n答案：");
+        let say = |role, text: &str| Turn { role, text: text.to_string(), thought: String::new() };
+        let talk = |turns| Prompt::Chat(Chat { system: "你好".to_string(), turns, ..Chat::default() });
+        let turns = vec![
+            say(Role::User, header),
+            say(Role::Assistant, "好的，我会结合逻辑学相关知识回答"),
+            say(Role::User, shot),
+            say(Role::Assistant, "A"),
+            say(Role::User, &block),
+        ];
+        for (model, shots, prompt) in [
+            (&base, 0, Prompt::Raw(block.clone())),
+            (&base, 1, Prompt::Raw(format!("{header}{shot}A\n\n{block}"))),
+            (&chat, 0, talk(vec![say(Role::User, &block)])),
+            (&chat, 1, talk(turns)),
+        ] {
+            let letter = chosen(model, &prompt);
+            let table = format!("question,A,B,C,D,answer\n{question},一,二,三,七,{letter}\n");
+            let exam = exam(&folder, "val/logic_val.csv", &table);
+            let options = ExamOptions { shots, system: "你好".to_string() };
+            let found = evaluate(model, &exam, &options, &mut unwatched()).unwrap();
+            assert_eq!((found.total.correct, found.total.total), (1, 1), "question {number}, {shots} shots, {letter}");
+        }
+    }
+}
+
 #[test]
 fn an_exam_is_marked_by_subject_and_group() {
     let folder = tempfile::tempdir().unwrap();
