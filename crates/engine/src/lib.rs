@@ -1,9 +1,10 @@
 //! A model file and a prompt in, tokens out: tokenizer, templates, decoder, sampling, sessions.
 //!
 //! Modules in reading order: what a model is (`config`, `rope`), how it computes (`candle`, `device`), text
-//! (`tokenizer`, `template`, `sampling`, `text`), a loaded model (`model`, `memory`, `context`), and answers (`engine`).
+//! (`tokenizer`, `template`, `sampling`, `text`), a loaded model (`model`, `memory`, `context`), answers (`engine`),
+//! and what a model is worth (`measure`).
 //!
-//! The public face is four things: [`Model`], [`Engine`] with [`Request`] and [`TokenStream`], [`fit`], and
+//! The public face is five things: [`Model`], [`Engine`] with [`Request`] and [`TokenStream`], [`fit`], [`measure`], and
 //! [`candle::Decoder`] for training.
 
 mod answer;

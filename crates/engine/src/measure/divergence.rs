@@ -80,7 +80,7 @@ impl Base {
             reader.read(&windows.window(number), windows.judged(), keep, &mut windows.part(number, &mut watch))?;
         }
         let file = out.into_inner().map_err(|error| failed(error.into_error()))?;
-        let perplexity = Perplexity::from_mean(&mean, &windows);
+        let perplexity = Perplexity::from_mean(&mean, &windows)?;
         let (text, folder) = (text.to_string(), folder.to_path_buf());
         Ok(Base { text, windows, vocabulary, kept, file, folder, perplexity })
     }
@@ -129,7 +129,7 @@ pub fn divergence(model: &Model, base: &mut Base, mut watch: Watch<'_>) -> Resul
         top_agreement: share,
         top_agreement_error: (share * (1.0 - share) / apart.count.saturating_sub(1).max(1) as f64).sqrt(),
         tokens: apart.count,
-        perplexity: Perplexity::from_mean(&surprise, windows),
+        perplexity: Perplexity::from_mean(&surprise, windows)?,
     })
 }
 

@@ -5,8 +5,8 @@
 
 use huacaya_progress::Watch;
 
-use super::Result;
 use super::windows::{Cut, Mean, Softmax, Windows};
+use super::{Error, Result};
 use crate::Model;
 use crate::reader::Reader;
 
@@ -25,15 +25,13 @@ pub struct Perplexity {
 
 impl Perplexity {
     /// From the mean surprise of a token, in natural logarithms.
-    pub(super) fn from_mean(mean: &Mean, windows: &Windows) -> Perplexity {
+    pub(super) fn from_mean(mean: &Mean, windows: &Windows) -> Result<Perplexity> {
         let value = mean.value().exp();
-        Perplexity {
-            value,
-            error: mean.error() * value,
-            tokens: mean.count,
-            windows: windows.count(),
-            context: windows.context(),
+        if !value.is_finite() {
+            return Err(Error::NotFinite { tensor: "output.weight".to_string() });
         }
+        let (windows, context) = (windows.count(), windows.context());
+        Ok(Perplexity { value, error: mean.error() * value, tokens: mean.count, windows, context })
     }
 }
 
@@ -49,5 +47,5 @@ pub fn perplexity(model: &Model, text: &str, cut: Cut, mut watch: Watch<'_>) -> 
         };
         reader.read(&windows.window(number), windows.judged(), judge, &mut windows.part(number, &mut watch))?;
     }
-    Ok(Perplexity::from_mean(&mean, &windows))
+    Perplexity::from_mean(&mean, &windows)
 }
