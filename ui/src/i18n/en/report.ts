@@ -1,7 +1,6 @@
 //! The report: what each model costs in quality and gains in speed.
 
 export const report = {
-  kind: "Report",
   measuredOn: (machine: string, date: string) => `Measured on ${machine}, ${date}`,
   from: (source: string) => `Made from ${source}`,
   table: "Figures",

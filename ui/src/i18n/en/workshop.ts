@@ -24,8 +24,6 @@ export const workshop = {
     importance: "Counts on a text which weights matter most, so that those are rounded most carefully",
     divergence: "How far the probabilities of the next word are from the original's. 0 is the same",
     lora: "A small addition to a base model that was trained on its own: a language, a manner, a field",
-    agreement: "How often the likeliest next word is the same as the original's",
-    prefill: "How fast it reads what you send",
     decode: "How fast it writes",
     bits: "Average bits per weight, scales included",
   },

@@ -3,7 +3,6 @@
 import type { report as en } from "../en/report";
 
 export const report: typeof en = {
-  kind: "报告",
   measuredOn: (machine, date) => `${date}，测于 ${machine}`,
   from: (source) => `由 ${source} 制作`,
   table: "数值",
