@@ -14,6 +14,8 @@ use crate::gguf::Metadata;
 
 /// Far more than any model has; so that no product of two overflows.
 const SIZE_MAX: u64 = 1 << 31;
+/// Heads have 64 to 256 values; llama3's scaling has a number for each pair.
+const HEAD_SIZE_MAX: u64 = 1 << 16;
 /// Where llama3's scaling leaves it out.
 const LLAMA3_FACTOR: f64 = 8.0;
 const LLAMA3_ORIGINAL: f64 = 8192.0;
@@ -106,7 +108,7 @@ impl Hyperparameters {
             (None, Architecture::Qwen3) => Some(128),
         };
         let values = head_size.unwrap_or(hidden / heads);
-        if values == 0 || !values.is_multiple_of(2) {
+        if !(1..=HEAD_SIZE_MAX).contains(&values) || !values.is_multiple_of(2) {
             return Err(Fault::Key { key: "head_dim" });
         }
         Ok(Hyperparameters {

@@ -25,8 +25,13 @@ const RANKS_MAX: usize = 64;
 const EMBEDDINGS: &str = "tok_embeddings.weight";
 /// Follows from the configuration.
 const IGNORED: &str = "rope.freqs";
-/// The length that a generation was trained for, which no file says: by the rope's base, and by the norm's epsilon.
-const CONTEXTS: [u64; 4] = [2048, 4096, 8192, 131_072];
+/// Lengths that the generations were trained for, which no file says: by the base of the rope, from this one up. Source:
+/// Llama 2, 3 and Code Llama's papers.
+const CONTEXT_BY_BASE: [(f64, u64); 3] = [(1e6, 16_384), (500_000.0, 8192), (0.0, 4096)];
+/// The first generation's, which alone has a smaller epsilon, and that of Llama 3.1 and later.
+const CONTEXT_FIRST: u64 = 2048;
+const CONTEXT_SCALED: u64 = 131_072;
+const EPS_FIRST: f64 = 5e-6;
 
 /// The folder, where `path` is one of Meta's or a file in it.
 pub(super) fn folder(path: &Path) -> Option<&Path> {
@@ -177,11 +182,11 @@ fn config(params: &Value, tensors: &[TensorPlan], hidden: u64) -> Value {
     let base = params["rope_theta"].as_f64().unwrap_or(10_000.0);
     let eps = params["norm_eps"].as_f64().unwrap_or(1e-5);
     let scaled = params["use_scaled_rope"] == true;
-    let context = match (scaled, base >= 500_000.0 && base < 1e6, eps < 5e-6) {
-        (true, ..) => CONTEXTS[3],
-        (_, true, _) => CONTEXTS[2],
-        (.., true) => CONTEXTS[0],
-        _ => CONTEXTS[1],
+    let by_base = CONTEXT_BY_BASE.iter().find(|(from, _)| base >= *from).map(|(_, context)| *context);
+    let context = match (scaled, eps < EPS_FIRST) {
+        (true, _) => Some(CONTEXT_SCALED),
+        (_, true) => Some(CONTEXT_FIRST),
+        _ => by_base,
     };
     let scaling =
         if scaled { json!({ "rope_type": "llama3", "original_max_position_embeddings": 8192 }) } else { Value::Null };
