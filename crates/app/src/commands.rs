@@ -36,9 +36,7 @@ use crate::{
     personas::PersonaFields,
     storage::DiskUse,
     talking::{Sending, Sent},
-    workshop::{
-        ImportanceFrom, MeasureRequest, Output, ReportFormat, Target, planning::MakingPlan, request::Making,
-    },
+    workshop::{ImportanceFrom, MeasureRequest, Output, ReportFormat, Target, planning::MakingPlan, request::Making},
 };
 
 /// A command at work, its own type forgotten: a face only has to know that it may move between threads.

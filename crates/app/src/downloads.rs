@@ -189,7 +189,9 @@ impl App {
     /// is not whole.
     pub(crate) async fn clear_away(&self, task: &Task) -> Result<()> {
         let storage = self.storage();
-        merging::clear_away(task, &storage);
+        for place in merging::made_by(task, &storage) {
+            self.sweep_made(&place).await?;
+        }
         for pick in task.picks() {
             let root = fetching::root(self, pick);
             for file in &pick.files {

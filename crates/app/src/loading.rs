@@ -310,8 +310,7 @@ pub(crate) fn quiet(app: &App, watch: Watch<'_>) -> Result<Quiet> {
 
 /// Refuses what would not fit into the memory as it is now.
 pub(crate) fn check_room(name: &str, path: &Path, options: &LoadOptions) -> Result<()> {
-    let memory =
-        huacaya_engine::Model::estimate(path, options).map_err(|error| Error::of_model(name, error))?;
+    let memory = huacaya_engine::Model::estimate(path, options).map_err(|error| Error::of_model(name, error))?;
     let free = free_bytes();
     if memory.total() <= free {
         return Ok(());

@@ -175,8 +175,3 @@ pub(crate) fn made_by(task: &Task, storage: &Path) -> Vec<PathBuf> {
         _ => Vec::new(),
     }
 }
-
-/// Removes what a task that nobody goes on with left. What it makes has another name until it is whole.
-pub(crate) fn clear_away(task: &Task, storage: &Path) {
-    made_by(task, storage).iter().for_each(|place| names::clear_away(place));
-}

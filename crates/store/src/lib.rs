@@ -46,7 +46,9 @@ pub use model::{Adapter, DeletedModel, HashState, Model, ModelFile, ModelKind, M
 pub use parameters::Parameters;
 pub use persona::{Example, Persona};
 pub use problem::Problem;
-pub use report::{Accuracy, Divergence, Evaluation, MeasureOptions, Perplexity, Report, ReportRow, Sample, SampleAnswer};
+pub use report::{
+    Accuracy, Divergence, Evaluation, MeasureOptions, Perplexity, Report, ReportRow, Sample, SampleAnswer,
+};
 pub use search::{Found, SnippetPart};
 pub use setting::Setting;
 pub use sql::ROW_DAMAGED;

@@ -107,15 +107,7 @@ impl Default for MeasureOptions {
     /// Nothing, on the text that comes with the program.
     fn default() -> MeasureOptions {
         let (context, text, evaluation) = (CONTEXT_USUAL, None, None);
-        MeasureOptions {
-            perplexity: false,
-            context,
-            text,
-            divergence: false,
-            speed: false,
-            samples: false,
-            evaluation,
-        }
+        MeasureOptions { perplexity: false, context, text, divergence: false, speed: false, samples: false, evaluation }
     }
 }
 

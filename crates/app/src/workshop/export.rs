@@ -192,7 +192,12 @@ mod tests {
         let text = markdown(&report());
         assert!(text.contains("Measured: 2023-08-02 on CPU"), "{text}");
         assert!(text.contains("Windows of 4096 tokens"), "{text}");
-        assert!(text.contains("| 7B\\|Q4\\_K\\_M | Q4\\_K\\_M | 4.000 | 9.2400 | 0.0500 | 0.012000 | 93.50 | 25.00 | 40.0 |"), "{text}");
+        assert!(
+            text.contains(
+                "| 7B\\|Q4\\_K\\_M | Q4\\_K\\_M | 4.000 | 9.2400 | 0.0500 | 0.012000 | 93.50 | 25.00 | 40.0 |"
+            ),
+            "{text}"
+        );
         assert!(text.contains("| 7B\\|F16 | F16 | 12.000 | 9.1280 | 0.0500 | – | – | – | – |"), "{text}");
         assert!(!text.contains("Prefill") && !text.contains("Correct"), "{text}");
         assert!(text.contains("## 你好？\n\n**F16**\n\n    # no\n    heading\n"), "{text}");

@@ -81,9 +81,8 @@ const UNPACKED_BYTES: u64 = 4;
 
 /// Processor, threads, memory and system.
 pub(crate) fn describe() -> String {
-    let kinds = RefreshKind::nothing()
-        .with_cpu(CpuRefreshKind::nothing())
-        .with_memory(MemoryRefreshKind::nothing().with_ram());
+    let kinds =
+        RefreshKind::nothing().with_cpu(CpuRefreshKind::nothing()).with_memory(MemoryRefreshKind::nothing().with_ram());
     let system = System::new_with_specifics(kinds).ok();
     let brand = system.as_ref().and_then(|system| Some(system.cpus().first()?.brand().trim().to_string()));
     let brand = brand.filter(|brand| !brand.is_empty()).unwrap_or_else(|| std::env::consts::ARCH.to_string());

@@ -82,13 +82,13 @@ pub(crate) fn make(app: &App, make: &Make<'_>, tell: Tell<'_>, watch: Watch<'_>)
         work.room(&models, from)?;
         let importance = work.importance(from, watch)?;
         let missing = models.iter().filter(|model| model.is_none()).count();
-        let mut before = 0;
-        for (place, model) in models.iter_mut().enumerate().filter(|(_, model)| model.is_none()) {
+        let missed = models.iter_mut().enumerate().filter(|(_, model)| model.is_none());
+        for (before, (place, model)) in missed.enumerate() {
+            let before = before as u64;
             let mut of_all = |now: Progress| {
                 watch(Progress { done: before * now.total + now.done, total: missing as u64 * now.total })
             };
             *model = Some(work.target(place, from, importance.as_ref(), &mut of_all)?);
-            before += 1;
         }
     }
     let models: Vec<ModelId> = models.into_iter().flatten().collect();
@@ -116,7 +116,9 @@ impl<'a> Work<'a> {
         let storage = app.usable_storage()?;
         let folder = names::folder(&storage);
         fs::create_dir_all(&folder).map_err(|error| Error::unwritable(&folder, &error))?;
-        make.files.iter().for_each(|file| names::clear_away(&names::place(&storage, file)));
+        for file in make.files {
+            runtime.block_on(app.sweep_made(&names::place(&storage, file)))?;
+        }
         Ok(Work { app, make, tell, row, file, adapters, from, storage })
     }
 
@@ -195,13 +197,7 @@ impl<'a> Work<'a> {
     }
 
     /// Makes one target, and puts it into the list.
-    fn target(
-        &self,
-        place: usize,
-        from: &Path,
-        importance: Option<&Importance>,
-        watch: Watch<'_>,
-    ) -> Result<ModelId> {
+    fn target(&self, place: usize, from: &Path, importance: Option<&Importance>, watch: Watch<'_>) -> Result<ModelId> {
         let (Some(target), Some(file)) = (self.make.targets.get(place), self.make.files.get(place)) else {
             return Err(Error::internal("a target without a file"));
         };
@@ -279,8 +275,7 @@ impl<'a> Work<'a> {
             let (row, file) = runtime.block_on(self.app.loadable_model(*id))?;
             all.push(Subject { scheme: target.label(), ..Subject::of(row, file) });
         }
-        let subjects =
-            Subjects { title: self.make.name.to_string(), source_name: self.from.clone(), all, reference };
+        let subjects = Subjects { title: self.make.name.to_string(), source_name: self.from.clone(), all, reference };
         measuring::measure(self.app, subjects, options, self.tell, watch)
     }
 

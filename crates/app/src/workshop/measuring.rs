@@ -211,9 +211,8 @@ impl Plan<'_> {
             steps.part(READ, read)?;
         }
         if self.options.speed {
-            let speed = steps.part(SPEED, |watch| {
-                measure::speed(&model, &SpeedOptions::default(), watch).map_err(wrong)
-            })?;
+            let speed =
+                steps.part(SPEED, |watch| measure::speed(&model, &SpeedOptions::default(), watch).map_err(wrong))?;
             row.prefill_tokens_s = Some(speed.prefill.tokens_per_second);
             row.decode_tokens_s = Some(speed.decode.tokens_per_second);
         }
@@ -224,8 +223,7 @@ impl Plan<'_> {
         }
         if let (Some(exam), Some(evaluation)) = (self.exam, &self.options.evaluation) {
             let asked = ExamOptions { shots: evaluation.shots as usize, system: parameters::SYSTEM_PROMPT.to_string() };
-            let found =
-                steps.part(EXAM, |watch| measure::evaluate(&model, exam, &asked, watch).map_err(wrong))?.total;
+            let found = steps.part(EXAM, |watch| measure::evaluate(&model, exam, &asked, watch).map_err(wrong))?.total;
             row.accuracy = Some(Accuracy { correct: found.correct as u32, total: found.total as u32 });
         }
         Ok(row)
@@ -244,7 +242,7 @@ impl Plan<'_> {
             _ if !self.options.divergence => measure::perplexity(model, self.text, cut, watch)?,
             None => {
                 let first = base.insert(Base::read(model, self.text, cut, &self.folder, watch)?);
-                first.perplexity().clone()
+                *first.perplexity()
             }
             Some(base) => {
                 let found = measure::divergence(model, base, watch)?;

@@ -40,10 +40,10 @@ pub(crate) fn merged_place(place: &Path) -> PathBuf {
     part_of(Path::new(&merged))
 }
 
-/// Removes what was not finished of the model that was to be here.
-pub(crate) fn clear_away(place: &Path) {
+/// Removes what was not finished of the model that was to be here; `whole`: the model itself, too.
+fn clear_away(place: &Path, whole: bool) {
     let merged = merged_place(place);
-    for left in [part_of(place), part_of(&merged), merged] {
+    for left in [part_of(place), part_of(&merged), merged].into_iter().chain(whole.then(|| place.to_path_buf())) {
         let removed = if left.is_dir() { fs::remove_dir_all(&left) } else { fs::remove_file(&left) };
         if let Err(error) = removed
             && error.kind() != std::io::ErrorKind::NotFound
@@ -54,6 +54,13 @@ pub(crate) fn clear_away(place: &Path) {
 }
 
 impl App {
+    /// Removes what a task left of a model that was to be here: its parts, and the whole where it never came into the list.
+    pub(crate) async fn sweep_made(&self, place: &Path) -> Result<()> {
+        let whole = self.inner.store.model_at(place).await?.is_none();
+        clear_away(place, whole);
+        Ok(())
+    }
+
     /// A name for each target's file that nothing has, and no job that is not done will have. A name that is taken gets a
     /// number.
     pub(crate) async fn free_names(&self, name: &str, targets: &[Target], output: Output) -> Result<Vec<String>> {

@@ -23,15 +23,8 @@ use crate::{
 /// The context that memory is told for where none is asked for: enough for a talk.
 const CONTEXT_TOLD: usize = 4096;
 /// What is recommended, the most exact first. Below them a smaller model is the better choice.
-const RECOMMENDED: [Scheme; 7] = [
-    Scheme::Q8_0,
-    Scheme::Q6_K,
-    Scheme::Q5_K_M,
-    Scheme::Q4_K_M,
-    Scheme::Q4_0,
-    Scheme::Q3_K_M,
-    Scheme::Q2_K,
-];
+const RECOMMENDED: [Scheme; 7] =
+    [Scheme::Q8_0, Scheme::Q6_K, Scheme::Q5_K_M, Scheme::Q4_K_M, Scheme::Q4_0, Scheme::Q3_K_M, Scheme::Q2_K];
 /// Slower than this is slower than reading: nobody waits for it twice.
 const TOKENS_PER_SECOND_LEAST: f64 = 4.0;
 /// Perplexity of Chinese-LLaMA-2-7B as its authors published it with llama.cpp's figures (the table's later corpus).

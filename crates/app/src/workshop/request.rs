@@ -42,7 +42,7 @@ pub struct Making {
 
 impl App {
     pub(crate) async fn make(&self, making: Making) -> Result<JobId> {
-        let Making { name, source, adapters, targets, importance, measure, output } = making;
+        let Making { name, source, adapters, mut targets, importance, measure, output } = making;
         let (row, file) = self.loadable_model(source).await?;
         self.check_adapters(&adapters).await?;
         if !adapters.is_empty() && is_gguf(&file.path) {
@@ -51,8 +51,9 @@ impl App {
         if targets.is_empty() || targets.len() > TARGETS_MAX {
             return Err(unfit("choose at least one format"));
         }
-        for target in &targets {
-            wanted(target, false)?;
+        for target in &mut targets {
+            // As files are called, in whatever letters it was asked for.
+            target.scheme = wanted(target, false)?.scheme.name().to_string();
         }
         if output == Output::Folder && adapters.is_empty() {
             return Err(unfit("a folder is written of a model that is merged with an adapter"));

@@ -21,3 +21,5 @@ mod talking;
 // Other tests make models of other sizes with it.
 #[allow(dead_code)]
 mod tiny;
+mod workshop;
+mod workshop_killed;
