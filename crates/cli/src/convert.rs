@@ -105,8 +105,12 @@ fn is_free(path: &Path) -> Result<(), Failure> {
     Err(Failure::Said(format!("{}: stands there already\nhelp: give --to another name", path.display())))
 }
 
-fn gigabytes(bytes: u64) -> f64 {
-    bytes as f64 / 1e9
+fn size(bytes: u64) -> String {
+    if bytes < 1_000_000_000 {
+        format!("{:.1} MB", bytes as f64 / 1e6)
+    } else {
+        format!("{:.2} GB", bytes as f64 / 1e9)
+    }
 }
 
 pub fn run(options: &ConvertOptions) -> Result<(), Failure> {
@@ -125,12 +129,7 @@ pub fn run(options: &ConvertOptions) -> Result<(), Failure> {
     };
     let (report, seconds) = watched("converting", options.quiet, work)?;
     if !options.quiet {
-        eprintln!(
-            "{}: {}, {:.2} GB, {seconds:.1} s",
-            options.to.display(),
-            options.scheme.name(),
-            gigabytes(report.bytes)
-        );
+        eprintln!("{}: {}, {}, {seconds:.1} s", options.to.display(), options.scheme.name(), size(report.bytes));
         if report.requantized > 0 {
             eprintln!(
                 "warning: {} tensors were quantized already; from the original the result would be better",
@@ -153,9 +152,9 @@ pub fn run_merge(options: &MergeOptions) -> Result<(), Failure> {
     if !options.quiet {
         let (changed, replaced, copied) = (report.changed, report.replaced, report.copied);
         eprintln!(
-            "{}: {changed} tensors changed, {replaced} replaced, {copied} copied, {:.2} GB, {seconds:.1} s",
+            "{}: {changed} tensors changed, {replaced} replaced, {copied} copied, {}, {seconds:.1} s",
             options.to.display(),
-            gigabytes(report.bytes)
+            size(report.bytes)
         );
     }
     Ok(())

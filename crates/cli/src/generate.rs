@@ -131,6 +131,7 @@ impl Options {
         sampling.guidance = 1.0;
         Ok(Request {
             model: Arc::clone(&loaded.model),
+            adapters: Vec::new(),
             prompt,
             negative: None,
             sampling,
