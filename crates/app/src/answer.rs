@@ -300,6 +300,7 @@ fn request(settled: &Settled, lease: &Lease, cut: Cut) -> Request {
     }
     Request {
         model: Arc::clone(&lease.model),
+        adapters: Vec::new(),
         prompt: cut.prompt,
         negative: cut.negative,
         sampling,

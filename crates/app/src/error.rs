@@ -272,6 +272,7 @@ impl Error {
             | Engine::TensorMissing { .. }
             | Engine::TensorShape { .. }
             | Engine::Tokenizer(_) => Error::new(Code::ModelBroken, detail).with("model", model).with("reason", reason),
+            Engine::Adapter { .. } => Error::new(Code::MergeRefused, detail).with("reason", reason),
             Engine::Io { ref path, ref source } => Error::unreadable(path, source),
             Engine::Template(template::Error::NoTemplate) => Error::new(Code::ModelIsBase, detail).with("model", model),
             Engine::Template(template::Error::Unknown(template)) => {

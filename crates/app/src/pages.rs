@@ -63,6 +63,7 @@ impl App {
             let cut = settled.cut(&lease.model, &Asked::Page(text))?;
             let request = Request {
                 model: Arc::clone(&lease.model),
+                adapters: Vec::new(),
                 prompt: cut.prompt,
                 negative: None,
                 sampling: Sampling { temperature: 0.0, ..Sampling::default() },

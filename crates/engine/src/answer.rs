@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use crate::adapter::{effective, mark};
 use crate::backend::{Batch, Run};
 use crate::candle::READ_CHUNK;
 use crate::engine::Request;
@@ -48,7 +49,8 @@ pub(crate) enum Next {
 
 impl Answer {
     /// Renders the prompt and takes sessions for it. Nothing is evaluated yet.
-    pub fn begin(request: Request, asked: Instant, sessions: &mut Sessions) -> Result<Answer> {
+    pub fn begin(mut request: Request, asked: Instant, sessions: &mut Sessions) -> Result<Answer> {
+        request.adapters = effective(request.adapters, &request.model)?;
         let (rendered, branches, sampler) = Answer::prepare(&request, sessions)?;
         let reply = Reply::new(&rendered, &request.stop);
         let stats = Stats {
@@ -97,9 +99,10 @@ impl Answer {
             }
         }
         let mut branches: Vec<Branch> = Vec::new();
+        let mark = mark(&request.adapters);
         for tokens in prompts {
             let length = tokens.len().saturating_add(request.tokens_max).min(model.context());
-            match sessions.take(&tokens, length) {
+            match sessions.take(&tokens, length, &mark) {
                 Ok(session) => {
                     let prompt_tokens = tokens.len();
                     branches.push(Branch { session, tokens, prompt_tokens, length, logits: None });
@@ -151,7 +154,8 @@ impl Answer {
         let wanted = if is_last { tokens.len() - 1..tokens.len() } else { 0..0 };
         let sequence = branch.session.sequence;
         let run = Run { sequence, first, tokens, wanted, span: branch.prompt_tokens };
-        let mut logits = sessions.backend.step(&Batch { runs: vec![run] }, &|| outlet.stopped())?;
+        let batch = Batch { runs: vec![run], adapters: self.request.adapters.clone() };
+        let mut logits = sessions.backend.step(&batch, &|| outlet.stopped())?;
         branch.session.tokens.extend_from_slice(&branch.tokens[first..end]);
         branch.logits = logits.pop();
         Ok(())
@@ -164,7 +168,7 @@ impl Answer {
             let (sequence, wanted) = (branch.session.sequence, tokens.len() - 1..tokens.len());
             Run { sequence, first, tokens, wanted, span: branch.tokens.len() }
         });
-        let batch = Batch { runs: runs.collect() };
+        let batch = Batch { runs: runs.collect(), adapters: self.request.adapters.clone() };
         let logits = sessions.backend.step(&batch, &|| outlet.stopped())?;
         for (branch, logits) in self.branches.iter_mut().zip(logits) {
             branch.session.tokens.clone_from(&branch.tokens);

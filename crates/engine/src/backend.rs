@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use crate::Result;
+use crate::adapter::Adapters;
 
 /// A sequence whose keys and values a back end holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -23,6 +24,8 @@ pub(crate) struct Run {
 /// Runs that are computed together.
 pub(crate) struct Batch {
     pub runs: Vec<Run>,
+    /// What is added to the layers' products in all of them. A sequence has the same in all its steps.
+    pub adapters: Adapters,
 }
 
 /// A row of the vocabulary's length for each wanted token, in order.

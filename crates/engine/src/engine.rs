@@ -15,12 +15,14 @@ use crate::sampling::Sampling;
 use crate::stream::stream;
 use crate::template::Prompt;
 use crate::worker::{Command, Worker};
-use crate::{Error, Model, Result, TokenStream};
+use crate::{Adapter, Error, Model, Result, TokenStream};
 
 /// A prompt to be answered.
 #[derive(Clone)]
 pub struct Request {
     pub model: Arc<Model>,
+    /// Loaded for this model, each with its strength; 0 is without it.
+    pub adapters: Vec<(Arc<Adapter>, f32)>,
     pub prompt: Prompt,
     /// For guidance: read beside the prompt, and its opinion taken away. Only looked at where `sampling.guidance` > 1.
     pub negative: Option<Prompt>,

@@ -25,6 +25,9 @@ pub enum Error {
     TensorMissing { tensor: String },
     #[error("tensor `{tensor}` has the shape {found:?}; the model's description asks for {wanted:?}")]
     TensorShape { tensor: String, found: Vec<usize>, wanted: Vec<usize> },
+    /// An adapter that cannot be used beside this model.
+    #[error("{path}: the adapter cannot be used with this model: {what}")]
+    Adapter { path: PathBuf, what: String },
     #[error("the model's tokenizer: {0}")]
     Tokenizer(#[from] tokenizer::Error),
     #[error(transparent)]

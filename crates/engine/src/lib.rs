@@ -4,9 +4,10 @@
 //! (`tokenizer`, `template`, `sampling`, `text`), a loaded model (`model`, `memory`, `context`), answers (`engine`),
 //! and what a model is worth (`measure`).
 //!
-//! The public face is five things: [`Model`], [`Engine`] with [`Request`] and [`TokenStream`], [`fit`], [`measure`], and
-//! [`candle::Decoder`] for training.
+//! The public face is six things: [`Model`], [`Engine`] with [`Request`] and [`TokenStream`], [`Adapter`], [`fit`],
+//! [`measure`], and [`candle::Decoder`] for training.
 
+mod adapter;
 mod answer;
 mod backend;
 pub mod candle;
@@ -29,6 +30,7 @@ pub mod text;
 pub mod tokenizer;
 mod worker;
 
+pub use adapter::Adapter;
 pub use context::{Fitted, fit};
 pub use device::{Available, devices};
 pub use engine::{Engine, Request, Score, Scores};

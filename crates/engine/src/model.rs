@@ -221,6 +221,11 @@ impl Model {
         self.fell_back.as_deref()
     }
 
+    /// Where its tensors are.
+    pub(crate) fn tensor_device(&self) -> &Device {
+        self.decoder.device()
+    }
+
     /// Unlike any other model's of this process, a reloaded one's too.
     pub(crate) fn id(&self) -> u64 {
         self.id

@@ -64,7 +64,7 @@ impl Reader {
             wanted: count.saturating_sub(1)..count,
             span: first + count,
         };
-        let logits = self.backend.step(&Batch { runs: vec![run] }, stop)?.pop();
+        let logits = self.backend.step(&Batch { runs: vec![run], adapters: Vec::new() }, stop)?.pop();
         self.held.extend_from_slice(tokens);
         logits.ok_or(Error::PromptEmpty)
     }
@@ -101,7 +101,8 @@ impl Reader {
             let start = first + wanted.start;
             let run =
                 Run { sequence: self.sequence, first, tokens: tokens[first..end].to_vec(), wanted, span: tokens.len() };
-            let logits = self.backend.step(&Batch { runs: vec![run] }, &|| told_to_stop(first))?;
+            let logits =
+                self.backend.step(&Batch { runs: vec![run], adapters: Vec::new() }, &|| told_to_stop(first))?;
             self.held.extend_from_slice(&tokens[first..end]);
             for (i, logits) in logits.iter().enumerate() {
                 row(start + i, logits)?;

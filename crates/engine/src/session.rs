@@ -1,6 +1,7 @@
 //! The sessions of one model: tokens whose keys and values a back end holds, kept for the next prompt that begins alike.
 
 use crate::Result;
+use crate::adapter::Mark;
 use crate::backend::{Backend, SequenceId};
 
 /// Tokens and where their keys and values are.
@@ -8,6 +9,8 @@ pub(crate) struct Session {
     pub sequence: SequenceId,
     /// What the back end holds, in order.
     pub tokens: Vec<u32>,
+    /// Of the adapters that they were computed with.
+    mark: Mark,
     last_used: u64,
 }
 
@@ -28,20 +31,24 @@ impl Sessions {
     }
 
     /// A session for `prompt` that may grow to `length`: with the longest beginning that one of the kept ones shares, but
-    /// at least one token is left to evaluate, as its logits are wanted.
-    pub fn take(&mut self, prompt: &[u32], length: usize) -> Result<Session> {
+    /// at least one token is left to evaluate, as its logits are wanted. Only what was computed with the same adapters is
+    /// shared.
+    pub fn take(&mut self, prompt: &[u32], length: usize, mark: &Mark) -> Result<Session> {
         let shared = |session: &Session| {
+            if session.mark != *mark {
+                return 0;
+            }
             let same = session.tokens.iter().zip(prompt).take_while(|(a, b)| a == b).count();
             same.min(prompt.len().saturating_sub(1))
         };
         let best = (0..self.idle.len()).max_by_key(|&i| (shared(&self.idle[i]), self.idle[i].last_used));
         let best = best.map(|i| (i, shared(&self.idle[i]))).filter(|&(_, shared)| shared > 0);
         let session = match best {
-            None => self.fresh()?,
+            None => self.fresh(mark)?,
             Some((i, shared)) if self.idle[i].tokens.len() - shared > shared => {
                 // Another conversation that only begins alike: it will be gone on with, too.
                 let sequence = self.backend.fork(self.idle[i].sequence, shared)?;
-                Session { sequence, tokens: prompt[..shared].to_vec(), last_used: 0 }
+                Session { sequence, tokens: prompt[..shared].to_vec(), mark: mark.clone(), last_used: 0 }
             }
             Some((i, shared)) => {
                 let mut session = self.idle.swap_remove(i);
@@ -55,8 +62,8 @@ impl Sessions {
         Ok(session)
     }
 
-    fn fresh(&mut self) -> Result<Session> {
-        Ok(Session { sequence: self.backend.create()?, tokens: Vec::new(), last_used: 0 })
+    fn fresh(&mut self, mark: &Mark) -> Result<Session> {
+        Ok(Session { sequence: self.backend.create()?, tokens: Vec::new(), mark: mark.clone(), last_used: 0 })
     }
 
     /// Keeps a session for later. `length` is what [`Sessions::take`] was told.
@@ -142,7 +149,7 @@ pub(crate) mod tests {
 
     /// As a request does it: what is shared is kept, the rest evaluated. Answers how many tokens were reused.
     fn ask(sessions: &mut Sessions, notes: &Notes, prompt: &[u32], length: usize) -> usize {
-        let mut session = sessions.take(prompt, length).unwrap();
+        let mut session = sessions.take(prompt, length, &Mark::new()).unwrap();
         let reused = session.tokens.len();
         assert_eq!(notes.0.lock().unwrap()[&session.sequence.0], reused);
         notes.0.lock().unwrap().insert(session.sequence.0, prompt.len());

@@ -220,6 +220,7 @@ mod tests {
             let (outlet, stream) = stream(move || drop(wake.send(Command::Wake)));
             let request = Request {
                 model: self.model.clone(),
+                adapters: Vec::new(),
                 prompt: Prompt::Raw(text.to_string()),
                 negative: None,
                 sampling: Sampling { temperature: 0.0, ..Sampling::default() },

@@ -5,18 +5,21 @@
 #[path = "common/tiny.rs"]
 mod tiny;
 
+use std::fs;
 use std::ops::ControlFlow;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use huacaya_engine::sampling::Sampling;
 use huacaya_engine::template::{Chat, Prompt, Role, Turn};
 use huacaya_engine::{
-    Engine, Error, Event, Extension, Finish, Kind, LoadOptions, Memory, Model, Request, Score, Stats, fit,
+    Adapter, Engine, Error, Event, Extension, Finish, Kind, LoadOptions, Memory, Model, Request, Score, Stats, fit,
 };
 use huacaya_kernels::Format;
 use huacaya_progress::unwatched;
+use huacaya_weights::convert;
+use huacaya_weights::quantize::{Scheme, Wanted};
 use tempfile::TempDir;
 
 struct Fixture {
@@ -46,6 +49,7 @@ fn chatting() -> LoadOptions {
 fn request(model: &Arc<Model>, text: &str, tokens_max: usize) -> Request {
     Request {
         model: model.clone(),
+        adapters: Vec::new(),
         prompt: Prompt::Raw(text.to_string()),
         negative: None,
         sampling: Sampling { temperature: 0.0, ..Sampling::default() },
@@ -349,4 +353,122 @@ fn what_is_expected_of_a_shape_is_what_a_file_of_it_needs() {
         let expected = Memory::expected(model.config(), estimated.context, |_| format).unwrap();
         assert_eq!(expected, estimated, "{format}");
     }
+}
+
+/// A base in F32, two adapters for it, and what PEFT's arithmetic makes of them, by `huacaya_weights` (whose tests hold it
+/// against PEFT); the tokenizer is another case's, for as many words.
+fn merging(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../weights/tests/golden/merge").join(path)
+}
+
+fn base_folder(home: &Path) -> PathBuf {
+    let folder = home.join("base");
+    fs::create_dir(&folder).unwrap();
+    for file in ["two/base/config.json", "two/base/model.safetensors", "plain/base/tokenizer.model"] {
+        fs::copy(merging(file), folder.join(Path::new(file).file_name().unwrap())).unwrap();
+    }
+    folder
+}
+
+fn opened(path: &Path) -> Arc<Model> {
+    Arc::new(Model::load(path, &base(), &mut unwatched()).unwrap())
+}
+
+fn converted(folder: &Path, to: &Path) {
+    let wanted = Wanted { scheme: Scheme::F32, by_hand: Vec::new(), weighted: false };
+    let options = convert::Options { wanted, adapters: Vec::new(), importance: None, threads: 1 };
+    convert::convert(folder, to, &options, &mut unwatched()).unwrap();
+}
+
+/// Every word's log-probability, by id, for each of some tokens.
+fn heard_whole(model: &Arc<Model>, adapters: &[(&Arc<Adapter>, f32)]) -> (Vec<u32>, Vec<f32>) {
+    let adapters = adapters.iter().map(|&(adapter, strength)| (adapter.clone(), strength)).collect();
+    let vocabulary = model.config().vocabulary;
+    let asked = Request { adapters, logprobs: vocabulary, ..request(model, "ab", 6) };
+    let mut heard = hear(&Engine::start().unwrap(), asked);
+    heard.logprobs.iter_mut().for_each(|row| {
+        row.sort_by_key(|&(id, _)| id);
+        row.dedup();
+        assert_eq!(row.len(), vocabulary);
+    });
+    (heard.ids, heard.logprobs.concat().into_iter().map(|(_, value)| value).collect())
+}
+
+fn most_apart(a: &[f32], b: &[f32]) -> f32 {
+    assert_eq!(a.len(), b.len());
+    a.iter().zip(b).fold(0.0, |most, (a, b)| most.max((a - b).abs()))
+}
+
+/// Of folders as of GGUF files, where the rows of queries and keys are in another order.
+#[test]
+fn an_adapter_at_run_time_gives_what_merged_weights_give() {
+    let home = tempfile::tempdir().unwrap();
+    let at = |name: &str| home.path().join(name);
+    let folder = base_folder(home.path());
+    converted(&folder, &at("base.gguf"));
+    let (first, second) = (merging("two/first"), merging("two/second"));
+    let cases = [vec![(first.clone(), 1.0)], vec![(first, 1.0), (second, 0.5)]];
+    for (i, paths) in cases.iter().enumerate() {
+        let merged = at(&format!("merged{i}"));
+        huacaya_weights::merge(&folder, paths, &merged, &mut unwatched()).unwrap();
+        let merged_file = at(&format!("merged{i}.gguf"));
+        converted(&merged, &merged_file);
+        for (path, merged) in [(&folder, &merged), (&at("base.gguf"), &merged_file)] {
+            let (ids, expected) = heard_whole(&opened(merged), &[]);
+            let model = opened(path);
+            let loaded =
+                paths.iter().map(|(path, strength)| (Arc::new(Adapter::load(path, &model).unwrap()), *strength));
+            let loaded: Vec<_> = loaded.collect();
+            let adapters: Vec<_> = loaded.iter().map(|(adapter, strength)| (adapter, *strength)).collect();
+            let (found_ids, found) = heard_whole(&model, &adapters);
+            let apart = most_apart(&found, &expected);
+            println!("{} adapters, {}: {apart:.1e}", paths.len(), path.display());
+            assert_eq!(found_ids, ids);
+            assert!(apart < 1e-4, "{}: {apart}", path.display());
+            assert!(most_apart(&heard_whole(&model, &[]).1, &expected) > 1e-2, "it changes something");
+        }
+    }
+}
+
+#[test]
+fn an_adapter_of_strength_0_is_none_and_only_equal_strengths_share_what_was_evaluated() {
+    let home = tempfile::tempdir().unwrap();
+    let model = opened(&base_folder(home.path()));
+    let adapter = Arc::new(Adapter::load(&merging("two/first"), &model).unwrap());
+    assert_eq!(heard_whole(&model, &[(&adapter, 0.0)]), heard_whole(&model, &[]), "bit for bit");
+    let engine = Engine::start().unwrap();
+    let ask = |strengths: &[f32]| {
+        let adapters = strengths.iter().map(|&strength| (adapter.clone(), strength)).collect();
+        let heard = hear(&engine, Request { adapters, logprobs: 1, ..request(&model, "ab ab ab", 6) });
+        (heard.end.unwrap().1.reused, heard.logprobs)
+    };
+    let (none, full, half) = (ask(&[]), ask(&[1.0]), ask(&[0.5]));
+    assert_eq!((none.0, full.0, half.0), (0, 0, 0), "each is evaluated anew");
+    assert!(none.1 != full.1 && full.1 != half.1);
+    for (strengths, before) in [(&[][..], none), (&[0.0], ask(&[])), (&[1.0], full), (&[0.5], half)] {
+        let again = ask(strengths);
+        assert!(again.0 > 0, "{strengths:?}");
+        assert_eq!(again.1[0][0].0, before.1[0][0].0);
+    }
+}
+
+#[test]
+fn adapters_that_do_not_fit_the_model_are_refused_with_the_reason() {
+    let home = tempfile::tempdir().unwrap();
+    let model = opened(&base_folder(home.path()));
+    let refused = |path: PathBuf, model: &Model| Adapter::load(&path, model).err().unwrap().to_string();
+    for case in ["vocabulary/adapter", "embeddings/adapter"] {
+        let reason = refused(merging(case), &model);
+        assert!(reason.contains("merge it into the model instead"), "{reason}");
+    }
+    let fixture = fixture(Format::F32);
+    let other = load(&fixture, &base());
+    let reason = refused(merging("two/first"), &other);
+    assert!(reason.contains("where the model has"), "{reason}");
+    let reason = refused(merging("turned/adapter"), &model);
+    assert!(reason.contains("cannot be used with this model"), "{reason}");
+    let adapter = Arc::new(Adapter::load(&merging("two/first"), &model).unwrap());
+    let asked = Request { adapters: vec![(adapter, 1.0)], ..request(&other, "ab", 1) };
+    let error = error(&Engine::start().unwrap(), asked);
+    assert!(matches!(&error, Error::Adapter { what, .. } if what.contains("another model")), "{error}");
 }

@@ -100,6 +100,7 @@ pub fn ask(engine: &Engine, model: &Arc<Model>, question: &Question) -> Result<S
     turns.push(turn(Role::User, &question.question));
     let request = Request {
         model: Arc::clone(model),
+        adapters: Vec::new(),
         prompt: Prompt::Chat(Chat { system: SYSTEM.to_owned(), turns, ..Chat::default() }),
         negative: None,
         sampling: Sampling { temperature: 0.0, ..Sampling::default() },

@@ -67,7 +67,8 @@ impl CandleBackend {
         Ok(mixed.squeeze(0)?.transpose(0, 1)?.reshape((run.tokens.len(), ()))?)
     }
 
-    fn forward(&self, runs: &[Run], angles: &[Angles], stop: Stop) -> Result<Logits> {
+    fn forward(&self, batch: &Batch, angles: &[Angles], stop: Stop) -> Result<Logits> {
+        let Batch { runs, adapters } = batch;
         let tokens: Vec<u32> = runs.iter().flat_map(|run| run.tokens.iter().copied()).collect();
         let starts: Vec<usize> = runs
             .iter()
@@ -82,7 +83,7 @@ impl CandleBackend {
             if stop() {
                 return Err(Error::Stopped);
             }
-            x = self.decoder.layer(layer, &x, |q, k, v| {
+            x = self.decoder.layer(layer, &x, adapters, |q, k, v| {
                 let mixed = runs.iter().zip(angles).zip(&starts).map(|((run, angles), &start)| {
                     let part = |x: &Tensor| x.narrow(0, start, run.tokens.len());
                     self.attend(layer, run, angles, [part(q)?, part(k)?, part(v)?])
@@ -111,8 +112,8 @@ impl Backend for CandleBackend {
         let angles = batch.runs.iter().map(|run| self.prepare(run)).collect::<Result<Vec<_>>>()?;
         let logits = match self.decoder.device().is_cpu() {
             // Inside the pool that candle's operations spread over: outside, each of them would hand its work over and wait.
-            true => with_threadpool(|| self.forward(&batch.runs, &angles, stop))?,
-            false => self.forward(&batch.runs, &angles, stop)?,
+            true => with_threadpool(|| self.forward(batch, &angles, stop))?,
+            false => self.forward(batch, &angles, stop)?,
         };
         for run in &batch.runs {
             if let Some(cache) = self.caches.get_mut(&run.sequence) {
@@ -172,8 +173,12 @@ mod tests {
         Run { sequence, first, tokens: tokens.to_vec(), wanted: 0..tokens.len(), span }
     }
 
+    fn alone(run: Run) -> Batch {
+        Batch { runs: vec![run], adapters: Vec::new() }
+    }
+
     fn append(backend: &mut CandleBackend, id: SequenceId, first: usize, tokens: &[u32], span: usize) -> Logits {
-        backend.step(&Batch { runs: vec![run(id, first, tokens, span)] }, &|| false).unwrap()
+        backend.step(&alone(run(id, first, tokens, span)), &|| false).unwrap()
     }
 
     fn whole(decoder: &Decoder, tokens: &[u32]) -> Logits {
@@ -214,7 +219,7 @@ mod tests {
         let mut backend = CandleBackend::new(decoder.clone(), 512);
         let (first, second) = (backend.create().unwrap(), backend.create().unwrap());
         let runs = vec![run(first, 0, &a[..30], 0), run(second, 0, &b, 0)];
-        let both = backend.step(&Batch { runs }, &|| false).unwrap();
+        let both = backend.step(&Batch { runs, adapters: Vec::new() }, &|| false).unwrap();
         assert_same("first", &both[..30].to_vec(), &whole(&decoder, &a[..30]));
         assert_same("second", &both[30..].to_vec(), &whole(&decoder, &b));
         let forked = backend.fork(first, 20).unwrap();
@@ -237,7 +242,7 @@ mod tests {
         append(&mut backend, id, 0, &tokens[..10], 0);
         let layers = AtomicUsize::new(0);
         let stop = || layers.fetch_add(1, Ordering::Relaxed) == 1;
-        let stopped = backend.step(&Batch { runs: vec![run(id, 10, &tokens[20..], 0)] }, &stop);
+        let stopped = backend.step(&alone(run(id, 10, &tokens[20..], 0)), &stop);
         assert!(matches!(stopped, Err(Error::Stopped)));
         let rest = append(&mut backend, id, 10, &tokens[10..], 0);
         assert_same("after the stop", &rest, &whole(&decoder, &tokens)[10..]);
@@ -283,7 +288,7 @@ mod tests {
         let mut backend = CandleBackend::new(decoder("plain"), 512);
         let id = backend.create().unwrap();
         let step = |backend: &mut CandleBackend, first: usize, tokens: &[u32]| {
-            backend.step(&Batch { runs: vec![run(id, first, tokens, 0)] }, &|| false)
+            backend.step(&alone(run(id, first, tokens, 0)), &|| false)
         };
         assert!(matches!(step(&mut backend, 0, &[3, 64]), Err(Error::TokenUnknown { id: 64, vocabulary: 64 })));
         assert!(step(&mut backend, 1, &[3]).is_err());

@@ -9,6 +9,7 @@ use super::cache::Angles;
 use super::linear::{Linear, Weight};
 use super::ops::{Ops, Plain};
 use super::tap::Tap;
+use crate::adapter::Adapter;
 use crate::config::{Config, unusable};
 use crate::rope::{self, Rope};
 use crate::{Error, Result};
@@ -146,7 +147,7 @@ impl Decoder {
         };
         let mut x = self.embed(&tokens.flatten_all()?)?; // (batch * length, hidden)
         for layer in 0..config.layers {
-            x = self.layer(layer, &x, |q, k, v| {
+            x = self.layer(layer, &x, &[], |q, k, v| {
                 let (q, k) = (heads_first(q, config.heads)?, heads_first(k, config.kv_heads)?);
                 let mixed = self.ops.attention(&turned(&q)?, &turned(&k)?, &heads_first(v, config.kv_heads)?)?;
                 Ok(mixed.transpose(1, 2)?.reshape((batch * length, config.query_width()))?)
@@ -172,7 +173,7 @@ impl Decoder {
         self.ops.as_ref()
     }
 
-    pub(super) fn device(&self) -> &Device {
+    pub(crate) fn device(&self) -> &Device {
         &self.device
     }
 
@@ -195,35 +196,42 @@ impl Decoder {
     }
 
     /// One layer over any rows. `attend` gets queries, keys and values before they are turned, each
-    /// (rows, heads, head_size), and answers the mixed values, (rows, heads * head_size). (rows, hidden) -> the same
+    /// (rows, heads, head_size), and answers the mixed values, (rows, heads * head_size). `adapters` add to the products of
+    /// the layer's matrices. (rows, hidden) -> the same
     pub(super) fn layer(
         &self,
         number: usize,
         x: &Tensor,
+        adapters: &[(Arc<Adapter>, f32)],
         attend: impl Fn(&Tensor, &Tensor, &Tensor) -> Result<Tensor>,
     ) -> Result<Tensor> {
         let (config, ops, layer) = (&self.config, self.ops.as_ref(), &self.layers[number]);
         let rows = x.dim(0)?;
         let note = |parts: &[&str], x: &Tensor| self.tap.as_ref().map_or(Ok(()), |tap| tap.note(number, parts, x));
         let heads = |x: Tensor, heads: usize| x.reshape((rows, heads, config.head_size));
+        let product = |linear: &Linear, part: &'static str, x: &Tensor| {
+            let add =
+                |out, (adapter, strength): &(Arc<Adapter>, f32)| adapter.add(ops, (number, part), *strength, x, out);
+            adapters.iter().try_fold(linear.forward(ops, x)?, add)
+        };
         let normed = ops.norm(x, &layer.attention_norm, config.norm_eps)?;
         note(&["attn_q", "attn_k", "attn_v"], &normed)?;
-        let mut q = heads(layer.query.forward(ops, &normed)?, config.heads)?;
-        let mut k = heads(layer.key.forward(ops, &normed)?, config.kv_heads)?;
-        let v = heads(layer.value.forward(ops, &normed)?, config.kv_heads)?;
+        let mut q = heads(product(&layer.query, "attn_q", &normed)?, config.heads)?;
+        let mut k = heads(product(&layer.key, "attn_k", &normed)?, config.kv_heads)?;
+        let v = heads(product(&layer.value, "attn_v", &normed)?, config.kv_heads)?;
         if let Some((query, key)) = &layer.head_norms {
             q = ops.norm(&q, query, config.norm_eps)?;
             k = ops.norm(&k, key, config.norm_eps)?;
         }
         let mixed = attend(&q, &k, &v)?;
         note(&["attn_output"], &mixed)?;
-        let x = (x + layer.attention_output.forward(ops, &mixed)?)?;
+        let x = (x + product(&layer.attention_output, "attn_output", &mixed)?)?;
 
         let normed = ops.norm(&x, &layer.ffn_norm, config.norm_eps)?;
         note(&["ffn_gate", "ffn_up"], &normed)?;
-        let gated = ops.gated(&layer.gate.forward(ops, &normed)?, &layer.up.forward(ops, &normed)?)?;
+        let gated = ops.gated(&product(&layer.gate, "ffn_gate", &normed)?, &product(&layer.up, "ffn_up", &normed)?)?;
         note(&["ffn_down"], &gated)?;
-        Ok((&x + layer.down.forward(ops, &gated)?)?)
+        Ok((&x + product(&layer.down, "ffn_down", &gated)?)?)
     }
 }
 

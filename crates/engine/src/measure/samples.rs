@@ -77,6 +77,7 @@ fn request(model: &Arc<Model>, question: &str, options: &SampleOptions) -> Reque
     };
     Request {
         model: model.clone(),
+        adapters: Vec::new(),
         prompt,
         negative: None,
         sampling: Sampling { seed: SEED, ..options.sampling.clone() },
