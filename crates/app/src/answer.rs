@@ -17,7 +17,7 @@ use tokio::{
 use crate::{
     App, VERSION, blocking,
     error::{Code, Error, Result},
-    loading::Lease,
+    loading::{Beside, Lease},
     parameters,
     prompt::{Asked, Cut, Settled},
 };
@@ -211,20 +211,21 @@ impl App {
         let Plan { settled, asked, again, .. } = plan;
         let prepare = async {
             let lease = self.lease(settled.model, settled.parameters.context).await?;
-            check_again(&settled, &lease, again.as_ref())?;
+            let beside = self.adapters(&lease, &settled.adapters).await?;
+            check_again(&settled, &lease, &beside, again.as_ref())?;
             let (model, settled) = (lease.model.clone(), settled);
             let (cut, settled, asked) = blocking(move || Ok((settled.cut(&model, &asked)?, settled, asked))).await?;
-            Ok::<_, Error>((lease, cut, settled, asked))
+            Ok::<_, Error>((lease, beside, cut, settled, asked))
         };
-        let (lease, cut, settled, asked) = tokio::select! {
+        let (lease, beside, cut, settled, asked) = tokio::select! {
             prepared = prepare => prepared?,
             wish = wished(&mut leaving) => return Err(wish),
         };
         *dropped = (cut.turns_dropped, cut.memory_starts_at);
         progress.prompt_tokens = cut.tokens;
-        self.inner.store.set_made(message, &made(&settled, &lease, &asked)).await?;
+        self.inner.store.set_made(message, &made(&settled, &lease, &beside, &asked)).await?;
         progress.begun = Instant::now();
-        let events = events(self.inner.engine.generate(request(&settled, &lease, cut)))?;
+        let events = events(self.inner.engine.generate(request(&settled, &lease, beside, cut)))?;
         let finish = self.follow(message, events, &mut wishes, progress, &settled.model_name).await;
         drop(lease);
         finish
@@ -293,14 +294,14 @@ fn events(stream: TokenStream) -> Result<mpsc::Receiver<Result<Event, huacaya_en
     Ok(events)
 }
 
-fn request(settled: &Settled, lease: &Lease, cut: Cut) -> Request {
+fn request(settled: &Settled, lease: &Lease, beside: Vec<Beside>, cut: Cut) -> Request {
     let mut sampling = parameters::sampling(&settled.parameters);
     if cut.negative.is_none() {
         sampling.guidance = 1.0;
     }
     Request {
         model: Arc::clone(&lease.model),
-        adapters: Vec::new(),
+        adapters: beside.into_iter().map(|one| (one.adapter, one.strength)).collect(),
         prompt: cut.prompt,
         negative: cut.negative,
         sampling,
@@ -311,7 +312,7 @@ fn request(settled: &Settled, lease: &Lease, cut: Cut) -> Request {
 }
 
 /// What an exact repetition would need, as it is now.
-fn made(settled: &Settled, lease: &Lease, asked: &Asked) -> Made {
+fn made(settled: &Settled, lease: &Lease, beside: &[Beside], asked: &Asked) -> Made {
     let mut parameters = settled.parameters.clone();
     parameters.context = Some(lease.model.context() as u32);
     let (template, begin) = match asked {
@@ -325,15 +326,20 @@ fn made(settled: &Settled, lease: &Lease, asked: &Asked) -> Made {
         template,
         system: settled.system.clone(),
         parameters,
-        adapters: Vec::new(),
+        adapters: named(beside),
         begin,
         backend: lease.model.device().to_string(),
         version: VERSION.to_string(),
     }
 }
 
+/// Name and strength of each.
+fn named(beside: &[Beside]) -> Vec<(String, f32)> {
+    beside.iter().map(|one| (one.name.clone(), one.strength)).collect()
+}
+
 /// Refuses to call something the same that would not be.
-fn check_again(settled: &Settled, lease: &Lease, again: Option<&Made>) -> Result<()> {
+fn check_again(settled: &Settled, lease: &Lease, beside: &[Beside], again: Option<&Made>) -> Result<()> {
     let Some(made) = again else { return Ok(()) };
     let refuse = |reason: &str| {
         Err(Error::new(Code::CannotRunAgain, format!("cannot run again exactly: {reason}")).with("reason", reason))
@@ -343,6 +349,9 @@ fn check_again(settled: &Settled, lease: &Lease, again: Option<&Made>) -> Result
     }
     if !made.template.is_empty() && made.template != lease.model.template().name() {
         return refuse("the model's template was changed");
+    }
+    if made.adapters != named(beside) {
+        return refuse("the chat's adapters are others now");
     }
     Ok(())
 }

@@ -1,14 +1,15 @@
 //! The model in memory: one at a time, loaded by a job, kept from being replaced while it answers.
 
 use std::{
+    collections::HashMap,
     path::Path,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
-use huacaya_engine::{LoadOptions, Memory};
+use huacaya_engine::{Adapter, LoadOptions, Memory};
 use huacaya_progress::{Progress, Watch};
-use huacaya_store::{JobId, Model, ModelFile, ModelId, Parameters};
+use huacaya_store::{JobId, Model, ModelFile, ModelId, Parameters, Strength};
 use sysinfo::{MemoryRefreshKind, RefreshKind, System};
 use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock};
 
@@ -36,11 +37,23 @@ pub struct Loaded {
     pub model: Arc<huacaya_engine::Model>,
     file: ModelFile,
     options: LoadOptions,
+    adapters: Adapters,
+}
+
+/// The adapters that were read for the model in memory, with the files that they were read from.
+type Adapters = Arc<Mutex<HashMap<ModelId, (ModelFile, Arc<Adapter>)>>>;
+
+/// An adapter that an answer is made with.
+pub(crate) struct Beside {
+    pub(crate) name: String,
+    pub(crate) adapter: Arc<Adapter>,
+    pub(crate) strength: f32,
 }
 
 /// A hold on the model in memory: while it lives, nothing replaces it.
 pub struct Lease {
     pub model: Arc<huacaya_engine::Model>,
+    adapters: Adapters,
     _hold: OwnedRwLockReadGuard<()>,
 }
 
@@ -106,7 +119,8 @@ pub(crate) fn load(app: &App, id: ModelId, context: Option<u32>, anyway: bool, w
     }
     let device = model.device().to_string();
     let asked = LoadOptions { context: context.map(|tokens| tokens as usize), ..options };
-    *app.inner.place.slot() = Some(Loaded { id, model: Arc::new(model), file, options: asked });
+    *app.inner.place.slot() =
+        Some(Loaded { id, model: Arc::new(model), file, options: asked, adapters: Adapters::default() });
     runtime.block_on(app.inner.store.set_loaded(id, Some(&device)))?;
     Ok(Outcome::Loaded { model: id })
 }
@@ -231,7 +245,7 @@ impl App {
             let (row, file) = self.loadable_model(id).await?;
             let wanted = self.load_options(&row, context).await?;
             if let Some(loaded) = self.inner.place.now().filter(|loaded| loaded.serves(id, &file, &wanted, context)) {
-                return Ok(Lease { model: loaded.model, _hold: hold });
+                return Ok(Lease { model: loaded.model, adapters: loaded.adapters, _hold: hold });
             }
             drop(hold);
             if turn.is_none() {
@@ -244,6 +258,41 @@ impl App {
             started.outcome().await?;
         }
         Err(Error::internal("other models kept taking the memory"))
+    }
+
+    /// Adapters for the model of this lease, in their order; each is read once for as long as the model is in memory.
+    pub(crate) async fn adapters(&self, lease: &Lease, wanted: &[Strength]) -> Result<Vec<Beside>> {
+        let mut ready = Vec::with_capacity(wanted.len());
+        for one in wanted {
+            let (row, file) = self.ready_model(one.model).await?;
+            let known =
+                lease.adapters().get(&one.model).filter(|(from, _)| *from == file).map(|(_, read)| read.clone());
+            if let Some(adapter) = known {
+                ready.push(Beside { name: row.name, adapter, strength: one.strength });
+                continue;
+            }
+            let (path, model) = (file.path.clone(), Arc::clone(&lease.model));
+            let name = row.name.clone();
+            let read = move || Adapter::load(&path, &model).map_err(|error| of_adapter(&name, error));
+            let adapter = Arc::new(blocking(read).await?);
+            lease.adapters().insert(one.model, (file, adapter.clone()));
+            ready.push(Beside { name: row.name, adapter, strength: one.strength });
+        }
+        Ok(ready)
+    }
+}
+
+/// Why an adapter cannot be used beside the model in memory.
+fn of_adapter(name: &str, error: huacaya_engine::Error) -> Error {
+    match error {
+        huacaya_engine::Error::Weights(error) => crate::merging::of_merge(error),
+        error => Error::of_model(name, error),
+    }
+}
+
+impl Lease {
+    fn adapters(&self) -> MutexGuard<'_, HashMap<ModelId, (ModelFile, Arc<Adapter>)>> {
+        self.adapters.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

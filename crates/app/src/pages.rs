@@ -58,12 +58,13 @@ impl App {
         let row = self.inner.store.chat(chat).await?;
         let settled = self.settle(Some(&row), None, &Parameters::default()).await?;
         let lease = self.lease(settled.model, settled.parameters.context).await?;
+        let beside = self.adapters(&lease, &settled.adapters).await?;
         let app = self.clone();
         blocking(move || {
             let cut = settled.cut(&lease.model, &Asked::Page(text))?;
             let request = Request {
                 model: Arc::clone(&lease.model),
-                adapters: Vec::new(),
+                adapters: beside.into_iter().map(|one| (one.adapter, one.strength)).collect(),
                 prompt: cut.prompt,
                 negative: None,
                 sampling: Sampling { temperature: 0.0, ..Sampling::default() },

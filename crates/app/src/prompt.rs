@@ -5,7 +5,7 @@ use huacaya_engine::{
     template::{self, Prompt, Turn},
 };
 use huacaya_store::{
-    Attachment, Body, Chat, ChatKind, Example, Message, MessageId, ModelId, ModelKind, Parameters, Role,
+    Attachment, Body, Chat, ChatKind, Example, Message, MessageId, ModelId, ModelKind, Parameters, Role, Strength,
 };
 
 use crate::{
@@ -27,6 +27,8 @@ pub(crate) struct Settled {
     /// Every value filled but the seed and the context, which may be open.
     pub(crate) parameters: Parameters,
     pub(crate) system: String,
+    /// Of the chat, in their order.
+    pub(crate) adapters: Vec<Strength>,
     /// The persona's example turns.
     pub(crate) examples: Vec<Example>,
 }
@@ -97,6 +99,7 @@ impl App {
             model_sha256: row.sha256,
             parameters,
             system: system.unwrap_or_else(|| SYSTEM_PROMPT.to_string()),
+            adapters: chat.map(|chat| chat.adapters.clone()).unwrap_or_default(),
             examples: persona.map(|persona| persona.examples).unwrap_or_default(),
         })
     }
