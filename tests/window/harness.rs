@@ -43,6 +43,8 @@ pub struct Desk {
     display: String,
     home: tempfile::TempDir,
     language: &'static str,
+    /// What the program finds in its environment besides.
+    environment: Vec<(&'static str, String)>,
     _screen: Group,
     _one: MutexGuard<'static, ()>,
 }
@@ -65,9 +67,15 @@ impl Desk {
             display: format!(":{number}"),
             home: tempfile::Builder::new().prefix("张 庭 綱 ").tempdir().unwrap(),
             language,
+            environment: Vec::new(),
             _screen: screen,
             _one: one,
         }
+    }
+
+    /// Sets a variable of the program's environment.
+    pub fn set(&mut self, name: &'static str, value: &str) {
+        self.environment.push((name, value.to_owned()));
     }
 
     /// Where the program keeps its data.
@@ -99,6 +107,7 @@ impl Desk {
                 .env("XDG_DATA_HOME", &folders[2])
                 .env("XDG_RUNTIME_DIR", &folders[3])
                 .env("HUACAYA_HOME", self.data())
+                .envs(self.environment.iter().map(|(name, value)| (name, value)))
                 .stdin(Stdio::null())
                 .stdout(Stdio::null())
                 .stderr(Stdio::null()),
@@ -162,8 +171,21 @@ impl Window {
              document.querySelectorAll('[data-here]').forEach((element) => element.removeAttribute('data-here'));
              if (named) named.setAttribute('data-here', ''); return !!named"
         );
-        self.until(&format!("`{css}` that says {words}"), &mark).await;
-        self.click("[data-here]").await;
+        // Rows are drawn anew when what they show changes: then the mark is gone and is made again.
+        let started = Instant::now();
+        loop {
+            let marked = self.run(&mark).await == json!(true);
+            let here = if marked { self.client.find(Locator::Css("[data-here]")).await.ok() } else { None };
+            if let Some(element) = here
+                && element.click().await.is_ok()
+            {
+                return;
+            }
+            if started.elapsed() > PATIENCE {
+                panic!("no `{css}` that says {words} can be clicked; the page reads: {}", self.text().await);
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
     }
 
     /// Types into an element. `\u{E007}` is Enter.

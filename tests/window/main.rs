@@ -5,6 +5,7 @@
 
 mod harness;
 mod history;
+mod library;
 mod safety;
 mod start;
 mod talking;

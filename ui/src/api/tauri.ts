@@ -5,6 +5,16 @@ import { listen } from "@tauri-apps/api/event";
 import type { Change, Chosen } from "./bindings";
 import type { Transport } from "./transport";
 
+/** Files that were named at the start or dropped before anybody in the page could hear of them. */
+let waiting: Chosen[] = [];
+let hear: ((dropped: Chosen[]) => void) | null = null;
+let listening: Promise<unknown> | null = null;
+
+function take(dropped: Chosen[]) {
+  if (hear) hear(dropped);
+  else waiting.push(...dropped);
+}
+
 export const tauri: Transport = {
   call: (name, args) => invoke("call", { name, arguments: args }),
   async subscribe(onChanges) {
@@ -13,6 +23,8 @@ export const tauri: Transport = {
     channel.onmessage = (changes) => {
       if (open) onChanges(changes);
     };
+    // Files named at the start are told of as soon as the page subscribes: it must listen before.
+    await (listening ??= listen<{ chosen: Chosen[] }>("huacaya://dropped", (event) => take(event.payload.chosen)));
     await invoke("subscribe", { channel });
     return () => {
       open = false;
@@ -23,5 +35,13 @@ export const tauri: Transport = {
   reveal: (what) => invoke("reveal", { what }),
   closeWindow: () => invoke("close_window", {}),
   onCloseAsked: (handler) => listen("huacaya://close-asked", () => handler()),
-  onDropped: (handler) => listen<{ chosen: Chosen[] }>("huacaya://dropped", (event) => handler(event.payload.chosen)),
+  async onDropped(handler) {
+    hear = handler;
+    const early = waiting;
+    waiting = [];
+    if (early.length > 0) handler(early);
+    return () => {
+      if (hear === handler) hear = null;
+    };
+  },
 };
