@@ -5,7 +5,6 @@ use std::{fs, path::Path};
 
 use huacaya_loopback::{Content, Fault, Loopback, RepositorySpec};
 use huacaya_weights::gguf::{File, Metadata, TensorPlan, Writer};
-use serde_json::json;
 
 use crate::{COMPOSER, ENTER, ask, harness::Desk, past_welcome};
 
