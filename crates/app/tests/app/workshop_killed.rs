@@ -42,7 +42,7 @@ const RANK: usize = 8;
 
 /// Run in a process of its own by the tests below.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "other tests run it and kill it"]
+#[ignore = "another test runs it, and kills it"]
 async fn makes_models_until_it_is_killed() {
     let variable = |name: &str| std::env::var_os(name).unwrap();
     let app = App::start(Places::at(Path::new(&variable(FOLDER))).unwrap()).await.unwrap();

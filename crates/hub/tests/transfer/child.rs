@@ -57,7 +57,7 @@ pub fn said(output: &[u8]) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "started by other tests, in a process of its own"]
+#[ignore = "another test runs it, in a process of its own"]
 async fn fetches_what_its_parent_wants() {
     let [Some(url), Some(place), bytes, sha256] = ASKED.map(env::var_os) else { return };
     let text = |value: std::ffi::OsString| value.into_string().unwrap();
