@@ -16,7 +16,8 @@ async fn a_hostile_model_file_gives_a_clear_message() {
     std::fs::write(models.join("hostile.gguf"), hostile).unwrap();
     let window = past_welcome(&desk).await;
     window.click("nav button[aria-label='模型']").await;
-    window.click_text("button", "扫描文件夹").await;
+    window.click_text("button", "添加").await;
+    window.click_text("[role=menuitem]", "扫描文件夹").await;
     window.until("a message that names the file", "return document.body.innerText.includes('hostile.gguf')").await;
     window.picture("hostile-zh").await;
     let listed = "return [...document.querySelectorAll('main li button')].filter((button) => button.innerText.trim() === '载入').length";

@@ -18,7 +18,8 @@ pub async fn beside_a_slow_model(desk: &Desk) -> Window {
     write_shape(&models.join("慢 slow.gguf"), &SLOW);
     let window = past_welcome(desk).await;
     window.click("nav button[aria-label='模型']").await;
-    window.click_text("button", "扫描文件夹").await;
+    window.click_text("button", "添加").await;
+    window.click_text("[role=menuitem]", "扫描文件夹").await;
     // One button whose word changes: load it, then chat with it.
     let start = "const row = [...document.querySelectorAll('main li')].find((row) => row.innerText.includes('Tiny'));
          const named = (word) => row && [...row.querySelectorAll('button')].find((one) => one.innerText.trim() === word);
