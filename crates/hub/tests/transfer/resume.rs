@@ -1,13 +1,15 @@
 //! Pause, resume, cancel; what `If-Range` is for.
 
 use huacaya_hub::{Error, Wanted, discard, partial};
-use huacaya_loopback::Content;
+use huacaya_loopback::{Content, Fault};
 
 use crate::setting::{BYTES, FILE, REPOSITORY, assert_is, names, setting};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_paused_transfer_goes_on_where_it_was() {
     let setting = setting();
+    // Slow enough that the watch is asked before all of it is there.
+    setting.loopback.fault(FILE, Fault::Slow { bytes_per_second: 12 << 20 });
     let mut kept = 0;
     for third in 1..3 {
         let stopped = setting.fetch_until(&setting.wanted(), third * BYTES / 3).await;
@@ -17,6 +19,7 @@ async fn a_paused_transfer_goes_on_where_it_was() {
         assert!(now.done >= kept, "nothing is lost");
         kept = now.done;
     }
+    setting.loopback.mend();
     setting.loopback.forget_requests();
     let fetched = setting.fetch().await.unwrap();
     setting.assert_whole(&fetched);
