@@ -269,6 +269,8 @@ async fn going_offline_lets_a_download_wait_and_it_goes_on_by_itself() {
 }
 
 const TOKEN: &str = "hf_only_for_the_hub";
+/// Set in the processes that tests start of themselves.
+const CHILD: &str = "TEST_CHILD";
 
 fn gated(home: &Home) -> Loopback {
     let hub = Loopback::start();
@@ -277,10 +279,12 @@ fn gated(home: &Home) -> Loopback {
     hub
 }
 
-/// Run in a process of its own by the test below: the person's keyring is none of a test's.
+/// Not a test by itself: the process that the test below starts: the person's keyring is none of a test's.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "another test runs it, without a keyring"]
 async fn without_a_keyring() {
+    if std::env::var_os(CHILD).is_none() {
+        return;
+    }
     let home = Home::new();
     let hub = gated(&home);
     let app = start(&home, &hub).await;
@@ -311,10 +315,12 @@ fn a_token_opens_a_gated_repository_and_is_sent_to_its_own_host_only() {
     child("downloads::without_a_keyring", &[("HUACAYA_NO_KEYRING", "1")]);
 }
 
-/// Run in a process of its own by the test below.
+/// Not a test by itself: the process that the test below starts.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "another test runs it, in another environment"]
 async fn in_another_environment() {
+    if std::env::var_os(CHILD).is_none() {
+        return;
+    }
     let home = Home::new();
     let app = home.start().await;
     let network: Value = call(&app, "network", json!({})).await;
@@ -340,7 +346,7 @@ fn the_endpoint_and_the_token_of_the_environment_are_used() {
 /// Runs one of this file's tests in a process of its own.
 fn child(test: &str, environment: &[(&str, &str)]) {
     let mut command = std::process::Command::new(std::env::current_exe().unwrap());
-    command.args(["--exact", "--ignored", test]).envs(environment.iter().copied());
+    command.args(["--exact", test]).env(CHILD, "").envs(environment.iter().copied());
     let ended = command.output().unwrap();
     let told = String::from_utf8_lossy(&ended.stdout);
     assert!(ended.status.success() && told.contains("1 passed"), "{told}");
@@ -366,10 +372,12 @@ async fn another_endpoint_takes_over_where_the_first_is_gone() {
     app.shut_down().await;
 }
 
-/// Run in a process of its own by the test below: where the cache is comes from the environment.
+/// Not a test by itself: the process that the test below starts: where the cache is comes from the environment.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "another test runs it, with a cache of its own"]
 async fn with_a_cache() {
+    if std::env::var_os(CHILD).is_none() {
+        return;
+    }
     let home = Home::new();
     let bytes = small(&home);
     let hub = hub("team/tiny", "tiny.gguf", bytes.clone());
@@ -398,11 +406,10 @@ fn what_the_hugging_face_cache_holds_is_used_in_its_place() {
     child("downloads::with_a_cache", &[("HF_HUB_CACHE", cache.path().join("hub").to_str().unwrap())]);
 }
 
-/// Run in a process of its own by the test below, which kills it.
+/// Not a test by itself: the process that the test below starts, which kills it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "another test runs it, and kills it"]
 async fn until_it_is_killed() {
-    let home = std::path::PathBuf::from(std::env::var_os("TEST_HOME").unwrap());
+    let Some(home) = std::env::var_os("TEST_HOME").map(std::path::PathBuf::from) else { return };
     let app = huacaya_app::App::start(huacaya_app::Places::at(&home).unwrap()).await.unwrap();
     let endpoints = json!([{"name": "loopback", "url": std::env::var("TEST_HUB").unwrap(), "dialect": "hugging_face"}]);
     call::<()>(&app, "set_endpoints", json!({"endpoints": endpoints})).await;
@@ -417,7 +424,7 @@ async fn a_download_goes_on_by_itself_after_its_process_was_killed() {
     let hub = hub("team/large", "large.gguf", bytes.clone());
     hub.fault("large.gguf", SLOW);
     let mut killed = std::process::Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "--ignored", "downloads::until_it_is_killed"])
+        .args(["--exact", "downloads::until_it_is_killed"])
         .env("TEST_HOME", home.path())
         .env("TEST_HUB", hub.url())
         .stdout(std::process::Stdio::null())

@@ -38,7 +38,7 @@ impl Child {
 /// This binary, to fetch what is wanted.
 pub fn command(wanted: &Wanted) -> Command {
     let mut command = Command::new(env::current_exe().unwrap());
-    command.args(["--exact", "child::fetches_what_its_parent_wants", "--ignored", "--nocapture", "--quiet"]);
+    command.args(["--exact", "child::fetches_what_its_parent_wants", "--nocapture", "--quiet"]);
     command.env(ASKED[0], wanted.sources[0].url.as_str()).env(ASKED[1], &wanted.place);
     if let Some(bytes) = wanted.bytes {
         command.env(ASKED[2], bytes.to_string());
@@ -56,8 +56,8 @@ pub fn said(output: &[u8]) -> String {
     word.unwrap_or_else(|| panic!("the child said nothing: {text}"))
 }
 
+/// Not a test by itself: the process that other tests start.
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "another test runs it, in a process of its own"]
 async fn fetches_what_its_parent_wants() {
     let [Some(url), Some(place), bytes, sha256] = ASKED.map(env::var_os) else { return };
     let text = |value: std::ffi::OsString| value.into_string().unwrap();
