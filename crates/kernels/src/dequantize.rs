@@ -11,7 +11,7 @@ use crate::{Error, Format};
 /// The values of the 4-bit codes of IQ4_NL and IQ4_XS (`kvalues_iq4nl`).
 pub(crate) const IQ4_VALUES: [i8; 16] = [-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113];
 /// The values of the 4-bit codes of MXFP4 (E2M1), doubled (`kvalues_mxfp4`).
-const MXFP4_VALUES: [i8; 16] = [0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12];
+pub(crate) const MXFP4_VALUES: [i8; 16] = [0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12];
 
 /// Reads `bytes` as `format` into `out`. The lengths must fit: whole blocks, `bytes.len() == format.bytes_of(out.len())`.
 pub fn dequantize(format: Format, bytes: &[u8], out: &mut [f32]) -> Result<(), Error> {
@@ -48,7 +48,7 @@ fn each<const N: usize, const V: usize>(bytes: &[u8], out: &mut [f32], block: im
     blocks.iter().zip(values).for_each(|(bytes, out)| block(bytes, out));
 }
 
-fn half_at(block: &[u8], at: usize) -> f32 {
+pub(crate) fn half_at(block: &[u8], at: usize) -> f32 {
     f16::from_le_bytes([block[at], block[at + 1]]).to_f32()
 }
 
@@ -74,7 +74,7 @@ fn q4_1(block: &[u8; 20], out: &mut [f32; BLOCK]) {
 }
 
 /// The fifth bit of code `i` stands at bit `i` of the 32 high bits.
-fn fifth(high: u32, i: usize) -> u8 {
+pub(crate) fn fifth(high: u32, i: usize) -> u8 {
     ((high >> i) & 1) as u8 * 16
 }
 
@@ -114,8 +114,15 @@ fn q2_k(block: &[u8; 84], out: &mut [f32; SUPER_BLOCK]) {
 }
 
 /// Where the 2-bit codes of the `group`-th 16 values stand: first byte and shift. 128 values share 32 bytes.
-fn two_bit_place(group: usize) -> (usize, usize) {
+pub(crate) fn two_bit_place(group: usize) -> (usize, usize) {
     (group / 8 * 32 + group % 2 * 16, group % 8 / 2 * 2)
+}
+
+/// The scale of the `group`-th 16 values among Q3_K's 12 bytes of them.
+pub(crate) fn q3_k_scale(scales: &[u8], group: usize) -> i8 {
+    let low = if group < 8 { scales[group] & 0x0f } else { scales[group - 8] >> 4 };
+    let top = (scales[8 + group % 4] >> (group / 4 * 2)) & 3;
+    (low | top << 4) as i8 - 32
 }
 
 /// 32 bytes of third bits | 64 bytes of 2-bit codes | 12 bytes of 16 six-bit scales | scale f16
@@ -123,9 +130,7 @@ fn q3_k(block: &[u8; 110], out: &mut [f32; SUPER_BLOCK]) {
     let (high, codes, scales) = (&block[..32], &block[32..96], &block[96..108]);
     let scale = half_at(block, 108);
     for (group, out) in out.chunks_exact_mut(16).enumerate() {
-        let low = if group < 8 { scales[group] & 0x0f } else { scales[group - 8] >> 4 };
-        let top = (scales[8 + group % 4] >> (group / 4 * 2)) & 3;
-        let scale = scale * f32::from((low | top << 4) as i8 - 32);
+        let scale = scale * f32::from(q3_k_scale(scales, group));
         let (start, shift) = two_bit_place(group);
         let column = group % 2 * 16;
         for (i, out) in out.iter_mut().enumerate() {
@@ -137,7 +142,7 @@ fn q3_k(block: &[u8; 110], out: &mut [f32; SUPER_BLOCK]) {
 }
 
 /// The `group`-th pair of six-bit (scale, minimum) of the 12 bytes that Q4_K and Q5_K share (`get_scale_min_k4`).
-fn scale_and_minimum(scales: &[u8], group: usize) -> (u8, u8) {
+pub(crate) fn scale_and_minimum(scales: &[u8], group: usize) -> (u8, u8) {
     if group < 4 {
         return (scales[group] & 63, scales[group + 4] & 63);
     }
@@ -197,14 +202,18 @@ fn iq4_nl(block: &[u8; 18], out: &mut [f32; BLOCK]) {
     nibbles(&block[2..], out, |_, code| scale * f32::from(IQ4_VALUES[usize::from(code)]));
 }
 
+/// The scale of the `group`-th 32 values of an IQ4_XS block.
+pub(crate) fn iq4_xs_scale(block: &[u8; 136], group: usize) -> i8 {
+    let high = u16::from_le_bytes([block[2], block[3]]);
+    let low = (block[4 + group / 2] >> (group % 2 * 4)) & 0x0f;
+    (low | (((high >> (group * 2)) & 3) as u8) << 4) as i8 - 32
+}
+
 /// scale f16 | 16 bits of high scale bits | 4 bytes of low scale bits | 128 bytes of codes; scale of a group of 32 - 32
 fn iq4_xs(block: &[u8; 136], out: &mut [f32; SUPER_BLOCK]) {
     let scale = half_at(block, 0);
-    let high = u16::from_le_bytes([block[2], block[3]]);
     for (group, out) in out.chunks_exact_mut(32).enumerate() {
-        let low = (block[4 + group / 2] >> (group % 2 * 4)) & 0x0f;
-        let own_scale = low | (((high >> (group * 2)) & 3) as u8) << 4;
-        let scale = scale * f32::from(own_scale as i8 - 32);
+        let scale = scale * f32::from(iq4_xs_scale(block, group));
         let codes = &block[8 + group * 16..8 + group * 16 + 16];
         nibbles(codes, out, |_, code| scale * f32::from(IQ4_VALUES[usize::from(code)]));
     }
@@ -217,6 +226,6 @@ fn mxfp4(block: &[u8; 17], out: &mut [f32; BLOCK]) {
 }
 
 /// Half of 2^(exponent - 127): the table's values are doubled (`ggml_e8m0_to_fp32_half`).
-fn half_power_of_two(exponent: u8) -> f32 {
+pub(crate) fn half_power_of_two(exponent: u8) -> f32 {
     f32::from_bits(if exponent < 2 { 0x0020_0000 << exponent } else { (u32::from(exponent) - 1) << 23 })
 }

@@ -2,15 +2,28 @@
 //!
 //! The scalar code here is the specification: every faster path must agree with it over the whole value range.
 
+mod activation;
+mod aligned;
+mod attention;
 mod dequantize;
 mod format;
+mod matmul;
 mod product;
 mod quantize;
+mod set;
+mod strip;
+mod table;
+mod vector;
 
+pub use activation::{ActivationRow, Activations, Grouping, SUM_LENGTH};
 pub use dequantize::dequantize;
 pub use format::{Format, ggml_type_name};
+pub use matmul::{Input, Rows};
 pub use product::add_product;
 pub use quantize::{quantize, quantize_weighted};
+pub use set::InstructionSet;
+pub use strip::Strip;
+pub use table::{Choice, KERNELS_VARIABLE, Kernels};
 
 /// A caller handed over slices that do not fit each other, or asked for a conversion that is not there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +34,10 @@ pub enum Error {
     Importance { columns: usize, importance: usize },
     /// No quantizer writes this format.
     NoQuantizer { format: Format },
+    /// The parts of a product do not fit each other.
+    Product { part: &'static str, found: usize, wanted: usize },
+    /// The input of a product is not of the kind that weights of this format take ([`Format::grouping`]).
+    Input { format: Format },
 }
 
 impl std::fmt::Display for Error {
@@ -38,6 +55,12 @@ impl std::fmt::Display for Error {
                     f,
                     "a row of {columns} values cannot be weighted by {importance} numbers: one a column is needed"
                 )
+            }
+            Error::Product { part, found, wanted } => {
+                write!(f, "a product with {found} {part} where {wanted} are needed")
+            }
+            Error::Input { format } => {
+                write!(f, "weights in {format} cannot be multiplied with activations that were prepared for another format")
             }
             Error::NoQuantizer { format } => write!(f, "cannot quantize to {format}: it can only be read"),
         }
