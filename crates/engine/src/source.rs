@@ -117,7 +117,7 @@ fn small_text(path: &Path) -> Option<String> {
 }
 
 /// Our name of a tensor in the naming of Hugging Face's Llama.
-pub(crate) fn folder_name(name: &str) -> String {
+pub fn folder_name(name: &str) -> String {
     let outer = match name {
         "token_embd.weight" => Some("model.embed_tokens.weight"),
         "output_norm.weight" => Some("model.norm.weight"),

@@ -59,6 +59,19 @@ impl Decoder {
     }
 }
 
+/// A model's shape and each of its tensors in f32, by the names of [`Config::parameters`], in the processor's memory:
+/// what training starts from. Takes four bytes a parameter, whatever the file takes. The watch counts bytes of the file.
+pub fn unpacked(path: &Path, watch: Watch<'_>) -> Result<(Config, HashMap<String, Tensor>)> {
+    let source = Source::open(path)?;
+    let weights = weights(&source, &source.config, &Device::Cpu, false, watch)?;
+    let dense = weights.into_iter().map(|(name, weight)| match weight {
+        Weight::Dense(tensor) => Ok((name, tensor)),
+        Weight::Quantized(_) => unusable(format!("`{name}` is quantized")),
+    });
+    let tensors = dense.collect::<Result<_>>()?;
+    Ok((source.config, tensors))
+}
+
 /// Reads every tensor of the model, unpacked where `blocks` are not to be kept. The watch counts bytes of the file.
 pub(crate) fn load(
     source: &Source,
@@ -68,6 +81,20 @@ pub(crate) fn load(
     ops: Arc<dyn Ops>,
     watch: Watch<'_>,
 ) -> Result<Decoder> {
+    let tensors = weights(source, config, device, blocks, watch)?;
+    Decoder::build(config, ops, |name| {
+        tensors.get(name).cloned().ok_or_else(|| Error::TensorMissing { tensor: name.to_string() })
+    })
+}
+
+/// As [`load`], each by its name.
+fn weights(
+    source: &Source,
+    config: &Config,
+    device: &Device,
+    blocks: bool,
+    watch: Watch<'_>,
+) -> Result<HashMap<String, Weight>> {
     let parameters = config.parameters();
     let mut total = 0;
     for (name, shape) in &parameters {
@@ -88,9 +115,7 @@ pub(crate) fn load(
         report(view.bytes.len() as u64)?;
         done += view.bytes.len() as u64;
     }
-    Decoder::build(config, ops, |name| {
-        tensors.get(name).cloned().ok_or_else(|| Error::TensorMissing { tensor: name.to_string() })
-    })
+    Ok(tensors)
 }
 
 /// `report` is told how many of the tensor's bytes are done.
