@@ -308,6 +308,8 @@ fn request(settled: &Settled, lease: &Lease, beside: Vec<Beside>, cut: Cut) -> R
         stop: settled.parameters.stop.clone().unwrap_or_default(),
         logprobs: 0,
         tokens_max: settled.parameters.tokens_max.unwrap_or(1) as usize,
+        speculate: true,
+        draft: None,
     }
 }
 

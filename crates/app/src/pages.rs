@@ -71,6 +71,8 @@ impl App {
                 stop: Vec::new(),
                 logprobs: count.clamp(1, TOKENS_SHOWN_MAX) as usize,
                 tokens_max: 1,
+                speculate: true,
+                draft: None,
             };
             for event in app.inner.engine.generate(request) {
                 let event = event.map_err(|error| Error::of_model(&settled.model_name, error))?;

@@ -138,6 +138,8 @@ impl Options {
             stop: filled.stop.clone().unwrap_or_default(),
             logprobs: 0,
             tokens_max,
+            speculate: true,
+            draft: None,
         })
     }
 }

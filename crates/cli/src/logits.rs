@@ -38,7 +38,8 @@ pub fn run(options: &Options) -> Result<(), Failure> {
     let loaded = options.model.load()?;
     let failed = |error| Failure::of_model(&loaded.path, error);
     let tokens = loaded.model.render(&Prompt::Raw(text)).map_err(failed)?.tokens;
-    let score = Score { model: Arc::clone(&loaded.model), rows: 0..tokens.len(), tokens: tokens.clone() };
+    let score =
+        Score { model: Arc::clone(&loaded.model), adapters: Vec::new(), rows: 0..tokens.len(), tokens: tokens.clone() };
     let mut meter = Meter::new("computing", options.model.quiet);
     let mut watch = |progress: Progress| {
         meter.show(progress);

@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use crate::Result;
 use crate::adapter::Adapters;
+use crate::candle::READ_CHUNK;
 
 /// A sequence whose keys and values a back end holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -35,6 +36,17 @@ pub(crate) type Logits = Vec<Vec<f32>>;
 pub(crate) type Stop<'a> = &'a (dyn Fn() -> bool + Sync);
 
 pub(crate) trait Backend: Send {
+    /// Rows that a step may have in all, and so how much of a prompt is read in one. At least 2 (guidance).
+    fn rows_max(&self) -> usize {
+        READ_CHUNK
+    }
+
+    /// Whether a row's logits have the same bits however many rows share its step and wherever runs are cut. Only then do
+    /// answers share steps and are drafts of n-grams verified: the same seed gives the same text, whatever else runs.
+    fn is_row_invariant(&self) -> bool {
+        false
+    }
+
     /// A new, empty sequence.
     fn create(&mut self) -> Result<SequenceId>;
     /// Appends the batch's tokens and answers the wanted logits. An error leaves all lengths as they were.

@@ -10,6 +10,7 @@ use std::time::Instant;
 
 use huacaya_progress::Watch;
 
+use crate::adapter::effective;
 use crate::reader::Reader;
 use crate::sampling::Sampling;
 use crate::stream::stream;
@@ -33,11 +34,19 @@ pub struct Request {
     pub logprobs: usize,
     /// New tokens at most. 0 only reads the prompt.
     pub tokens_max: usize,
+    /// Whether tokens may be guessed ahead and verified together. The text is the same; where it would not be faster, or not
+    /// the same to the bit, nothing is guessed. Usually true.
+    pub speculate: bool,
+    /// A smaller model with the same vocabulary that guesses instead of the text's n-grams. The greedy text is the same; a
+    /// drawn one has the same distribution, but other draws of it. Not looked at where `speculate` is false.
+    pub draft: Option<Arc<Model>>,
 }
 
 /// Tokens whose logits are wanted.
 pub struct Score {
     pub model: Arc<Model>,
+    /// As in a [`Request`].
+    pub adapters: Vec<(Arc<Adapter>, f32)>,
     pub tokens: Vec<u32>,
     /// The positions whose logits (of the token after each) are wanted.
     pub rows: Range<usize>,
@@ -92,13 +101,14 @@ impl Engine {
 
     /// Runs on the caller's thread, beside any session; the watch counts tokens.
     pub fn score(&self, score: Score, watch: Watch<'_>) -> Result<Scores> {
-        let Score { model, tokens, rows } = score;
+        let Score { model, adapters, tokens, rows } = score;
+        let adapters = effective(adapters, &model)?;
         let mut logits = Vec::new();
         let keep = |_, row: &[f32]| -> Result<()> {
             logits.push(row.to_vec());
             Ok(())
         };
-        Reader::new(&model)?.read(&tokens, rows, keep, watch)?;
+        Reader::new(&model)?.beside(adapters).read(&tokens, rows, keep, watch)?;
         Ok(Scores { logits })
     }
 }

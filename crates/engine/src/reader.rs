@@ -5,8 +5,8 @@ use std::sync::{Mutex, PoisonError};
 
 use huacaya_progress::{Progress, Watch};
 
+use crate::adapter::Adapters;
 use crate::backend::{Backend, Batch, Run, SequenceId};
-use crate::candle::READ_CHUNK;
 use crate::{Error, Model, Result};
 
 /// One sequence of a model, read on the caller's thread beside any session.
@@ -16,6 +16,7 @@ pub(crate) struct Reader {
     /// What the sequence holds.
     held: Vec<u32>,
     context: usize,
+    adapters: Adapters,
 }
 
 impl Reader {
@@ -25,7 +26,13 @@ impl Reader {
 
     pub fn over(mut backend: Box<dyn Backend>, context: usize) -> Result<Reader> {
         let sequence = backend.create()?;
-        Ok(Reader { backend, sequence, held: Vec::new(), context })
+        Ok(Reader { backend, sequence, held: Vec::new(), context, adapters: Vec::new() })
+    }
+
+    /// With these beside the model. Nothing must have been read yet.
+    pub fn beside(mut self, adapters: Adapters) -> Reader {
+        self.adapters = adapters;
+        self
     }
 
     /// Reads a text from its first token on. `row` gets each of the wanted positions with the logits of the token after it.
@@ -64,7 +71,7 @@ impl Reader {
             wanted: count.saturating_sub(1)..count,
             span: first + count,
         };
-        let logits = self.backend.step(&Batch { runs: vec![run], adapters: Vec::new() }, stop)?.pop();
+        let logits = self.backend.step(&Batch { runs: vec![run], adapters: self.adapters.clone() }, stop)?.pop();
         self.held.extend_from_slice(tokens);
         logits.ok_or(Error::PromptEmpty)
     }
@@ -88,21 +95,23 @@ impl Reader {
         if tokens.len() > self.context {
             return Err(Error::PromptTooLong { over: tokens.len() - self.context, context: self.context }.into());
         }
+        let chunk = self.backend.rows_max();
         let total = tokens.len() as u64;
         let watch = Mutex::new(watch);
         let told_to_stop = |done: usize| {
             let mut watch = watch.lock().unwrap_or_else(PoisonError::into_inner);
             watch(Progress { done: done as u64, total }) == ControlFlow::Break(())
         };
-        for first in (self.held.len()..tokens.len()).step_by(READ_CHUNK) {
-            let end = (first + READ_CHUNK).min(tokens.len());
+        for first in (self.held.len()..tokens.len()).step_by(chunk) {
+            let end = (first + chunk).min(tokens.len());
             let inside = |position: usize| position.clamp(first, end) - first;
             let wanted = inside(rows.start)..inside(rows.end);
             let start = first + wanted.start;
             let run =
                 Run { sequence: self.sequence, first, tokens: tokens[first..end].to_vec(), wanted, span: tokens.len() };
-            let logits =
-                self.backend.step(&Batch { runs: vec![run], adapters: Vec::new() }, &|| told_to_stop(first))?;
+            let logits = self
+                .backend
+                .step(&Batch { runs: vec![run], adapters: self.adapters.clone() }, &|| told_to_stop(first))?;
             self.held.extend_from_slice(&tokens[first..end]);
             for (i, logits) in logits.iter().enumerate() {
                 row(start + i, logits)?;

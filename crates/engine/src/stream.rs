@@ -35,6 +35,10 @@ pub struct Stats {
     pub first_token_ms: u64,
     /// From the first new token to the last; 0 where there was only one.
     pub tokens_per_second: f32,
+    /// Tokens that were guessed ahead.
+    pub drafted: usize,
+    /// Of these, how many are in the answer.
+    pub accepted: usize,
 }
 
 /// A step of an answer.

@@ -227,6 +227,8 @@ mod tests {
                 stop: Vec::new(),
                 logprobs: 0,
                 tokens_max,
+                speculate: true,
+                draft: None,
             };
             self.commands
                 .send(Command::Generate { request: Box::new(request), outlet, asked: Instant::now() })

@@ -56,6 +56,8 @@ fn request(model: &Arc<Model>, text: &str, tokens_max: usize) -> Request {
         stop: Vec::new(),
         logprobs: 0,
         tokens_max,
+        speculate: true,
+        draft: None,
     }
 }
 
@@ -97,7 +99,7 @@ fn greedy(engine: &Engine, model: &Arc<Model>, text: &str, count: usize) -> Vec<
     let start = tokens.len();
     for _ in 0..count {
         let rows = tokens.len() - 1..tokens.len();
-        let score = Score { model: model.clone(), tokens: tokens.clone(), rows };
+        let score = Score { model: model.clone(), adapters: Vec::new(), tokens: tokens.clone(), rows };
         let logits = engine.score(score, &mut unwatched()).unwrap().logits.remove(0);
         let best = (0..logits.len()).max_by(|&a, &b| logits[a].total_cmp(&logits[b])).unwrap();
         tokens.push(best as u32);

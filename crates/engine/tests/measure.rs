@@ -249,7 +249,7 @@ fn the_letter_with_the_highest_sum_of_its_two_logits_is_chosen() {
     let chosen = |model: &Arc<Model>, prompt: &Prompt| {
         let tokens = model.render(prompt).unwrap().tokens;
         let last = tokens.len() - 1;
-        let score = Score { model: model.clone(), tokens, rows: last..last + 1 };
+        let score = Score { model: model.clone(), adapters: Vec::new(), tokens, rows: last..last + 1 };
         let logits = engine.score(score, &mut unwatched()).unwrap().logits.remove(0);
         let sum = |letter: &str| {
             let pieces = [format!("▁{letter}"), letter.to_string()];

@@ -107,6 +107,8 @@ pub fn ask(engine: &Engine, model: &Arc<Model>, question: &Question) -> Result<S
         stop: Vec::new(),
         logprobs: 0,
         tokens_max: ANSWER_TOKENS_MAX,
+        speculate: true,
+        draft: None,
     };
     let mut answer = String::new();
     for event in engine.generate(request) {

@@ -84,5 +84,7 @@ fn request(model: &Arc<Model>, question: &str, options: &SampleOptions) -> Reque
         stop: Vec::new(),
         logprobs: 0,
         tokens_max: options.tokens_max,
+        speculate: true,
+        draft: None,
     }
 }
