@@ -144,10 +144,11 @@ impl Activations {
         }
     }
 
-    /// The rows, each to be quantized by itself, by any thread.
+    /// The rows, each to be quantized by itself, by any thread; none where there are no columns.
     pub fn split_rows(&mut self) -> impl Iterator<Item = ActivationRow<'_>> + Send {
         let (rows, columns, grouping) = (self.rows, self.columns, self.grouping);
-        // A chunk cannot be 0 long; rows of no columns are not worth a chunk anyway.
+        // A chunk cannot be 0 long, and there is nothing to be done for rows of no columns.
+        let rows = if columns == 0 { 0 } else { rows };
         let (values, scales, sums) = (self.values_stride(), self.scales_stride(), self.sums_stride());
         let values = self.values.values_mut().chunks_exact_mut(values.max(1)).take(rows);
         let scales = self.scales.values_mut().chunks_exact_mut(scales.max(1));

@@ -125,7 +125,8 @@ impl Kernels {
 
     fn decided() -> &'static Choice {
         static CHOICE: OnceLock<Choice> = OnceLock::new();
-        CHOICE.get_or_init(|| choose(std::env::var_os(KERNELS_VARIABLE).map(|name| name.to_string_lossy().into_owned())))
+        CHOICE
+            .get_or_init(|| choose(std::env::var_os(KERNELS_VARIABLE).map(|name| name.to_string_lossy().into_owned())))
     }
 
     /// What they use of the processor.

@@ -3,7 +3,9 @@
 //! A block's codes are unpacked once, then multiplied with the same block of several input rows.
 
 use super::{Table, fold};
-use crate::dequantize::{IQ4_VALUES, MXFP4_VALUES, fifth, half_at, half_power_of_two, scale_and_minimum, two_bit_place};
+use crate::dequantize::{
+    IQ4_VALUES, MXFP4_VALUES, fifth, half_at, half_power_of_two, scale_and_minimum, two_bit_place,
+};
 use crate::format::{BLOCK, SUPER_BLOCK};
 use crate::{Activations, Strip};
 
