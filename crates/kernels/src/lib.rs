@@ -11,11 +11,13 @@ mod matmul;
 mod product;
 mod quantize;
 mod set;
+mod stored;
 mod strip;
 mod table;
 mod vector;
 
 pub use activation::{ActivationRow, Activations, Grouping, SUM_LENGTH};
+pub use attention::{ATTENTION_TILE, HEAD_SIZE_MAX, Page, Past, Queries};
 pub use dequantize::dequantize;
 pub use format::{Format, ggml_type_name};
 pub use matmul::{Input, Rows};
@@ -24,6 +26,7 @@ pub use quantize::{quantize, quantize_weighted};
 pub use set::InstructionSet;
 pub use strip::Strip;
 pub use table::{Choice, KERNELS_VARIABLE, Kernels};
+pub use vector::Pairs;
 
 /// A caller handed over slices that do not fit each other, or asked for a conversion that is not there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +39,8 @@ pub enum Error {
     NoQuantizer { format: Format },
     /// The parts of a product do not fit each other.
     Product { part: &'static str, found: usize, wanted: usize },
+    /// Something has a size that does not fit the rest of the call.
+    Shape { what: &'static str, length: usize, wanted: usize },
     /// The input of a product is not of the kind that weights of this format take ([`Format::grouping`]).
     Input { format: Format },
 }
@@ -59,8 +64,12 @@ impl std::fmt::Display for Error {
             Error::Product { part, found, wanted } => {
                 write!(f, "a product with {found} {part} where {wanted} are needed")
             }
+            Error::Shape { what, length, wanted } => write!(f, "{what}: {length} where {wanted} would fit"),
             Error::Input { format } => {
-                write!(f, "weights in {format} cannot be multiplied with activations that were prepared for another format")
+                write!(
+                    f,
+                    "weights in {format} cannot be multiplied with activations that were prepared for another format"
+                )
             }
             Error::NoQuantizer { format } => write!(f, "cannot quantize to {format}: it can only be read"),
         }

@@ -53,6 +53,15 @@ fn write_avx2(format: Format, values: &[f32], importance: Option<&[f32]>, bytes:
     write_portable(format, values, importance, bytes)
 }
 
+/// Q8_0 or Q4_0 without importance; the lengths fit.
+#[inline(always)]
+pub(crate) fn simple(format: Format, values: &[f32], bytes: &mut [u8]) {
+    match format {
+        Format::Q8_0 => blocks(values, None, bytes, |values, _, block| plain::q8_0(values, block)),
+        _ => blocks(values, None, bytes, |values, _, block| plain::q4_0(values, block)),
+    }
+}
+
 #[inline(always)]
 fn write_portable(format: Format, values: &[f32], importance: Option<&[f32]>, bytes: &mut [u8]) -> Result<(), Error> {
     match (format, importance) {
