@@ -1,4 +1,4 @@
-//! Block formats and the arithmetic on them. Knows nothing of files, models or threads.
+//! Block formats and the arithmetic on them. Knows nothing of files or models.
 //!
 //! The scalar code here is the specification: every faster path must agree with it over the whole value range.
 
@@ -8,6 +8,7 @@ mod attention;
 mod dequantize;
 mod format;
 mod matmul;
+mod pool;
 mod product;
 mod quantize;
 mod set;
@@ -21,6 +22,7 @@ pub use attention::{ATTENTION_TILE, HEAD_SIZE_MAX, Page, Past, Queries};
 pub use dequantize::dequantize;
 pub use format::{Format, ggml_type_name};
 pub use matmul::{Input, Rows};
+pub use pool::{Part, Pool, physical_cores};
 pub use product::add_product;
 pub use quantize::{quantize, quantize_weighted};
 pub use set::InstructionSet;

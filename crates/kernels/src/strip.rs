@@ -34,6 +34,15 @@ impl<'a> Strip<'a> {
         Strip { start: out.as_mut_ptr(), rows, width, stride: width, matrix: PhantomData }
     }
 
+    /// `rows` rows of `width` values, each `stride` behind the one before.
+    ///
+    /// # Safety
+    /// The values are valid for reads and writes during 'a, and nothing else reaches them.
+    #[allow(unsafe_code)]
+    pub(crate) unsafe fn from_raw_parts(start: *mut f32, rows: usize, width: usize, stride: usize) -> Strip<'a> {
+        Strip { start, rows, width, stride, matrix: PhantomData }
+    }
+
     /// The columns before `column`, and the others.
     ///
     /// # Panics
