@@ -112,6 +112,12 @@ impl Activations {
         whole_lines::<i16>(self.columns / SUM_LENGTH)
     }
 
+    /// Values, scales and sums of all rows, each row at its stride: for kernels that go from row to row by themselves.
+    #[cfg(target_arch = "x86_64")]
+    pub(crate) fn whole(&self) -> (&[i8], &[f32], &[i16]) {
+        (self.values.values(), self.scales.values(), self.sums.values())
+    }
+
     /// Row `row`, `columns` values in [-127, 127].
     pub fn values(&self, row: usize) -> &[i8] {
         &self.values.values()[self.start(row) * self.values_stride()..][..self.columns]

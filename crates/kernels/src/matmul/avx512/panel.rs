@@ -1,0 +1,200 @@
+//! The walk over weight rows, columns and input rows that all quantized formats share.
+#![allow(unsafe_code)] // registers of a set that the caller has, and pointers into what it handed over
+
+use std::arch::x86_64::*;
+
+use super::tile::{LANES, Tile};
+use crate::{Activations, Strip};
+
+/// Columns that are unpacked at a time: 4 KB of codes for sixteen rows, so that two panels and the input stay in the nearest
+/// cache.
+pub const COLUMNS: usize = 256;
+/// Up to so many input rows the weights are read once, one panel after the other.
+const FEW: usize = 8;
+/// Input rows that a panel is used for before the next is unpacked, which takes as long as some ten of them.
+const MANY: usize = 256;
+/// Input rows whose sums are in registers together.
+const TOGETHER: usize = 4;
+/// Rows are found by 32-bit distances, sixteen at a time.
+const ROW_BYTES_MAX: usize = 1 << 27;
+const LINE: usize = 64;
+
+/// One input row from the panel's first column on.
+#[derive(Clone, Copy)]
+pub struct Side {
+    pub values: *const i8,
+    pub scales: *const f32,
+    pub sums: *const i16,
+}
+
+/// Up to 256 columns of sixteen weight rows of one format, unpacked.
+pub trait Panel: Copy {
+    /// Columns and bytes of a block.
+    const BLOCK: usize;
+    const BYTES: usize;
+
+    /// # Safety
+    /// The processor has the set.
+    unsafe fn empty() -> Self;
+
+    /// Unpacks `blocks` blocks from byte `at` of each row on.
+    ///
+    /// # Safety
+    /// They are in the rows; the processor has the set.
+    unsafe fn unpack(&mut self, tile: &Tile, at: usize, blocks: usize);
+
+    /// Adds the products of `blocks` blocks of the panels' rows and `T` input rows to `sums`.
+    ///
+    /// # Safety
+    /// The sides point to that many blocks, the sums to as many as 256 columns have; the processor has the set.
+    unsafe fn add<const P: usize, const T: usize>(
+        panels: &[Self; P],
+        blocks: usize,
+        sides: [Side; T],
+        sums: &mut [[__m512; P]; T],
+    );
+}
+
+/// See [`crate::matmul::Quantized`].
+///
+/// # Safety
+/// As there.
+pub unsafe fn product<F: Panel>(rows: &[u8], columns: usize, input: &Activations, out: &mut Strip<'_>) {
+    assert!(columns / F::BLOCK * F::BYTES < ROW_BYTES_MAX, "a weight row of {columns} values");
+    // SAFETY: the caller's promise.
+    unsafe {
+        if input.rows() <= FEW {
+            walk::<F, 1, FEW>(rows, columns, input, out);
+        } else {
+            walk::<F, 2, MANY>(rows, columns, input, out);
+        }
+    }
+}
+
+/// `P` panels side by side, `N` input rows at a time.
+///
+/// # Safety
+/// As [`product`].
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
+unsafe fn walk<F: Panel, const P: usize, const N: usize>(
+    rows: &[u8],
+    columns: usize,
+    input: &Activations,
+    out: &mut Strip<'_>,
+) {
+    let (width, stride) = (out.width(), columns / F::BLOCK * F::BYTES);
+    // SAFETY: the processor has the set.
+    let mut panels = unsafe { [F::empty(); P] };
+    let mut sums = [[_mm512_setzero_ps(); P]; N];
+    for from in (0..input.rows()).step_by(N) {
+        let count = N.min(input.rows() - from);
+        let sums = &mut sums[..count];
+        for first in (0..width).step_by(P * LANES) {
+            sums.fill([_mm512_setzero_ps(); P]);
+            // Of the last ones, a tile may be of the last row alone, or of one that is not there: then it counts for nothing.
+            let starts: [usize; P] = std::array::from_fn(|p| (first + p * LANES).min(width - 1));
+            // SAFETY: those rows are in `rows`, which are whole, and shorter than the limit.
+            let tiles = starts
+                .map(|start| unsafe { Tile::new(rows.as_ptr().add(start * stride), stride, LANES.min(width - start)) });
+            for column in (0..columns).step_by(COLUMNS) {
+                let blocks = COLUMNS.min(columns - column) / F::BLOCK;
+                for (panel, tile) in panels.iter_mut().zip(&tiles) {
+                    tile.fetch(column / F::BLOCK * F::BYTES, blocks * F::BYTES);
+                    // SAFETY: these blocks are in the row.
+                    unsafe { panel.unpack(tile, column / F::BLOCK * F::BYTES, blocks) };
+                }
+                // SAFETY: these rows and columns are in `input`.
+                unsafe { add_rows(&panels, blocks, Source::new(input, from, column), sums) };
+            }
+            for (i, sums) in sums.iter().enumerate() {
+                let row = out.row(from + i);
+                for (p, sum) in sums.iter().enumerate() {
+                    store(*sum, row.get_mut(first + p * LANES..).unwrap_or(&mut []));
+                }
+            }
+        }
+    }
+}
+
+/// As many of `sum`'s lanes as there is room for.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
+fn store(sum: __m512, out: &mut [f32]) {
+    let mask = (1u32 << out.len().min(LANES)) - 1;
+    // SAFETY: the mask leaves out what is past the end.
+    unsafe { _mm512_mask_storeu_ps(out.as_mut_ptr(), mask as __mmask16, sum) };
+}
+
+/// Where input rows are read.
+struct Source {
+    first: Side,
+    strides: (usize, usize, usize),
+}
+
+impl Source {
+    /// From row `row` and `column` on.
+    ///
+    /// # Safety
+    /// They are in `input`.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
+    unsafe fn new(input: &Activations, row: usize, column: usize) -> Source {
+        let (values, scales, sums) = input.whole();
+        let strides = (input.values_stride(), input.scales_stride(), input.sums_stride());
+        // SAFETY: inside the row, as the caller says.
+        let first = unsafe {
+            Side {
+                values: values.as_ptr().add(row * strides.0 + column),
+                scales: scales.as_ptr().add(row * strides.1 + column / input.grouping().length()),
+                sums: sums.as_ptr().add(row * strides.2 + column / crate::SUM_LENGTH),
+            }
+        };
+        Source { first, strides }
+    }
+
+    /// The `i`-th row from there.
+    ///
+    /// # Safety
+    /// There is one.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
+    unsafe fn side(&self, i: usize) -> Side {
+        let (first, strides) = (self.first, self.strides);
+        // SAFETY: the caller's promise.
+        unsafe {
+            Side {
+                values: first.values.add(i * strides.0),
+                scales: first.scales.add(i * strides.1),
+                sums: first.sums.add(i * strides.2),
+            }
+        }
+    }
+}
+
+/// # Safety
+/// As [`Panel::add`], for as many rows of `source` as there are `sums`.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
+unsafe fn add_rows<F: Panel, const P: usize>(panels: &[F; P], blocks: usize, source: Source, sums: &mut [[__m512; P]]) {
+    let (groups, rest) = sums.as_chunks_mut::<TOGETHER>();
+    let done = groups.len() * TOGETHER;
+    for (group, sums) in groups.iter_mut().enumerate() {
+        for i in (group + 1) * TOGETHER..(group + 2) * TOGETHER {
+            // A row's part is some lines far from the last row's: no processor foresees it.
+            let next = source.first.values.wrapping_add(i * source.strides.0);
+            (0..COLUMNS).step_by(LINE).for_each(|at| _mm_prefetch::<_MM_HINT_T0>(next.wrapping_add(at)));
+        }
+        // SAFETY: the caller's promise.
+        unsafe { F::add(panels, blocks, std::array::from_fn(|i| source.side(group * TOGETHER + i)), sums) };
+    }
+    // SAFETY: the caller's promise, for what is left, row by row where it is not one of these numbers.
+    unsafe {
+        if let Some(sums) = rest.first_chunk_mut::<3>() {
+            F::add(panels, blocks, std::array::from_fn(|i| source.side(done + i)), sums);
+        } else if let Some(sums) = rest.first_chunk_mut::<2>() {
+            F::add(panels, blocks, std::array::from_fn(|i| source.side(done + i)), sums);
+        } else if let Some(sums) = rest.first_chunk_mut::<1>() {
+            F::add(panels, blocks, [source.side(done)], sums);
+        }
+    }
+}

@@ -1,0 +1,495 @@
+//! Formats with blocks of 256: whole-number scales of groups in a block.
+#![allow(unsafe_code, non_camel_case_types)] // registers of a set that the caller has; formats have their own names
+
+use std::arch::x86_64::*;
+
+use super::block::look_up;
+use super::panel::{Panel, Side};
+use super::tile::{Tile, half, high, high_half, low, shuffle};
+use crate::dequantize::IQ4_VALUES;
+use crate::format::SUPER_BLOCK;
+
+/// Registers that hold 32 columns of sixteen rows.
+const WORDS: usize = 8;
+/// Thirty-twos of a block.
+const PARTS: usize = 8;
+/// Sums of activations for a block: one for each 16 columns.
+const SUMS: usize = 16;
+
+/// How the groups' own scales come in.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Own {
+    /// They are in the codes already, which still fit in a byte then.
+    Inside,
+    /// For each 16 columns, a whole number.
+    Of16,
+    /// For each 32 columns, a whole number.
+    Of32,
+    /// For each 32 columns, a float: four groups' sums, scaled, stay below 2^24, and so are exact.
+    Float,
+}
+
+/// How a format's blocks are unpacked.
+pub trait Super: Copy {
+    const BYTES: usize;
+    const OWN: Own;
+    /// What is added to each code, so that it has no sign.
+    const OFFSET: i16;
+    /// Whether groups have minimums.
+    const MINIMUM: bool;
+
+    /// Unpacks the block from byte `at` on.
+    ///
+    /// # Safety
+    /// It is in the rows; the processor has the set.
+    unsafe fn unpack(tile: &Tile, at: usize, out: &mut Block);
+}
+
+/// One block of sixteen rows.
+#[derive(Clone, Copy)]
+pub struct Block {
+    codes: [[__m512i; WORDS]; PARTS],
+    /// The groups' own scales, as [`Own`] says.
+    own: [__m512i; SUMS],
+    /// Pairs of i16: what the sums of two times 16 columns are multiplied with.
+    own_minimums: [__m512i; SUMS / 2],
+    scale: __m512,
+    minimum: __m512,
+}
+
+/// A block of a format.
+#[derive(Clone, Copy)]
+pub struct SuperBlock<F> {
+    block: Block,
+    format: std::marker::PhantomData<F>,
+}
+
+impl<F: Super> Panel for SuperBlock<F> {
+    const BLOCK: usize = SUPER_BLOCK;
+    const BYTES: usize = F::BYTES;
+
+    /// # Safety
+    /// As the trait says.
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
+    unsafe fn empty() -> Self {
+        let (whole, float) = (_mm512_setzero_si512(), _mm512_setzero_ps());
+        let (codes, own, own_minimums) = ([[whole; WORDS]; PARTS], [whole; SUMS], [whole; SUMS / 2]);
+        let block = Block { codes, own, own_minimums, scale: float, minimum: float };
+        SuperBlock { block, format: std::marker::PhantomData }
+    }
+
+    /// # Safety
+    /// As the trait says.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
+    unsafe fn unpack(&mut self, tile: &Tile, at: usize, blocks: usize) {
+        if blocks > 0 {
+            // SAFETY: the caller's promise.
+            unsafe { F::unpack(tile, at, &mut self.block) };
+        }
+    }
+
+    /// # Safety
+    /// As the trait says.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
+    unsafe fn add<const P: usize, const T: usize>(
+        panels: &[Self; P],
+        blocks: usize,
+        sides: [Side; T],
+        sums: &mut [[__m512; P]; T],
+    ) {
+        if blocks == 0 {
+            return;
+        }
+        // SAFETY: the caller's promise: a whole block's values, scale and sums.
+        unsafe {
+            let dots = dots::<F, P, T>(panels, &sides);
+            for t in 0..T {
+                let scale = _mm512_set1_ps(*sides[t].scales);
+                for p in 0..P {
+                    let block = &panels[p].block;
+                    let mut product = _mm512_mul_ps(_mm512_mul_ps(block.scale, scale), dots[t][p]);
+                    if F::MINIMUM {
+                        let mut minimums = _mm512_setzero_si512();
+                        for (pair, own) in block.own_minimums.iter().enumerate() {
+                            let sums = sides[t].sums.add(2 * pair).cast::<i32>().read_unaligned();
+                            minimums = _mm512_dpwssd_epi32(minimums, *own, _mm512_set1_epi32(sums));
+                        }
+                        let minimums = _mm512_cvtepi32_ps(minimums);
+                        let minimum = _mm512_mul_ps(_mm512_mul_ps(block.minimum, scale), minimums);
+                        product = _mm512_sub_ps(product, minimum);
+                    }
+                    sums[t][p] = _mm512_add_ps(sums[t][p], product);
+                }
+            }
+        }
+    }
+}
+
+/// The sums of codes by values, scaled by the groups' own scales: whole numbers, rounded once to floats.
+///
+/// # Safety
+/// As [`Panel::add`], one block.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
+unsafe fn dots<F: Super, const P: usize, const T: usize>(
+    panels: &[SuperBlock<F>; P],
+    sides: &[Side; T],
+) -> [[__m512; P]; T] {
+    // SAFETY: the caller's promise.
+    unsafe {
+        match F::OWN {
+            Own::Inside => {
+                // Two chains, as one would wait for itself.
+                let own = offsets::<T>(sides, -F::OFFSET);
+                let mut even: [[__m512i; P]; T] = std::array::from_fn(|t| [_mm512_set1_epi32(own[t].iter().sum()); P]);
+                let mut odd = [[_mm512_setzero_si512(); P]; T];
+                for part in (0..PARTS).step_by(2) {
+                    multiply::<F, P, T>(panels, sides, part, 0, WORDS, &mut even);
+                    multiply::<F, P, T>(panels, sides, part + 1, 0, WORDS, &mut odd);
+                }
+                each(|t, p| _mm512_cvtepi32_ps(_mm512_add_epi32(even[t][p], odd[t][p])))
+            }
+            Own::Of16 => {
+                let own = offsets::<T>(sides, -F::OFFSET);
+                let mut totals = [[_mm512_setzero_si512(); P]; T];
+                for group in 0..SUMS {
+                    let mut dots: [[__m512i; P]; T] = std::array::from_fn(|t| [_mm512_set1_epi32(own[t][group]); P]);
+                    let first = group % 2 * (WORDS / 2);
+                    multiply::<F, P, T>(panels, sides, group / 2, first, first + WORDS / 2, &mut dots);
+                    add_scaled(panels, group, &dots, &mut totals);
+                }
+                each(|t, p| _mm512_cvtepi32_ps(totals[t][p]))
+            }
+            Own::Of32 => {
+                let own = offsets::<T>(sides, -F::OFFSET);
+                let mut totals = [[_mm512_setzero_si512(); P]; T];
+                for part in 0..PARTS {
+                    let mut dots: [[__m512i; P]; T] =
+                        std::array::from_fn(|t| [_mm512_set1_epi32(own[t][2 * part] + own[t][2 * part + 1]); P]);
+                    multiply::<F, P, T>(panels, sides, part, 0, WORDS, &mut dots);
+                    add_scaled(panels, part, &dots, &mut totals);
+                }
+                each(|t, p| _mm512_cvtepi32_ps(totals[t][p]))
+            }
+            Own::Float => {
+                let mut halves = [[[_mm512_setzero_ps(); P]; T]; 2];
+                for (part, half) in [(0, 0), (1, 0), (2, 0), (3, 0), (4, 1), (5, 1), (6, 1), (7, 1)] {
+                    let mut dots = [[_mm512_setzero_si512(); P]; T];
+                    multiply::<F, P, T>(panels, sides, part, 0, WORDS, &mut dots);
+                    for t in 0..T {
+                        for p in 0..P {
+                            let own = _mm512_castsi512_ps(panels[p].block.own[part]);
+                            halves[half][t][p] =
+                                _mm512_fmadd_ps(_mm512_cvtepi32_ps(dots[t][p]), own, halves[half][t][p]);
+                        }
+                    }
+                }
+                each(|t, p| _mm512_add_ps(halves[0][t][p], halves[1][t][p]))
+            }
+        }
+    }
+}
+
+/// One for each input row and panel.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
+fn each<const P: usize, const T: usize>(value: impl Fn(usize, usize) -> __m512) -> [[__m512; P]; T] {
+    let mut out = [[_mm512_setzero_ps(); P]; T];
+    for (t, out) in out.iter_mut().enumerate() {
+        for (p, out) in out.iter_mut().enumerate() {
+            *out = value(t, p);
+        }
+    }
+    out
+}
+
+/// Adds to `dots` the products of words `first..end` of a part.
+///
+/// # Safety
+/// As [`Panel::add`], one block.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
+unsafe fn multiply<F: Super, const P: usize, const T: usize>(
+    panels: &[SuperBlock<F>; P],
+    sides: &[Side; T],
+    part: usize,
+    first: usize,
+    end: usize,
+    dots: &mut [[__m512i; P]; T],
+) {
+    for word in first..end {
+        for t in 0..T {
+            // SAFETY: the caller's promise.
+            let values = unsafe { sides[t].values.add(part * 32 + word * 4).cast::<i32>().read_unaligned() };
+            let values = _mm512_set1_epi32(values);
+            for p in 0..P {
+                dots[t][p] = _mm512_dpbusd_epi32(dots[t][p], panels[p].block.codes[part][word], values);
+            }
+        }
+    }
+}
+
+/// Adds a group's sums, times its own scale.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
+fn add_scaled<F: Super, const P: usize, const T: usize>(
+    panels: &[SuperBlock<F>; P],
+    group: usize,
+    dots: &[[__m512i; P]; T],
+    totals: &mut [[__m512i; P]; T],
+) {
+    for t in 0..T {
+        for p in 0..P {
+            let scaled = _mm512_mullo_epi32(dots[t][p], panels[p].block.own[group]);
+            totals[t][p] = _mm512_add_epi32(totals[t][p], scaled);
+        }
+    }
+}
+
+/// The activations' sums, times `factor`.
+///
+/// # Safety
+/// The sides point to a block's sums.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
+unsafe fn offsets<const T: usize>(sides: &[Side; T], factor: i16) -> [[i32; SUMS]; T] {
+    let mut out = [[0; SUMS]; T];
+    for (out, side) in out.iter_mut().zip(sides) {
+        // SAFETY: the caller's promise; `out` is as long as a register.
+        unsafe {
+            let sums = _mm512_cvtepi16_epi32(_mm256_loadu_si256(side.sums.cast()));
+            // A sum is in 16 bits and so is the factor: the product of the low halves is theirs.
+            let sums = _mm512_madd_epi16(sums, _mm512_set1_epi32(i32::from(factor) & 0xffff));
+            _mm512_storeu_si512(out.as_mut_ptr().cast(), sums);
+        }
+    }
+    out
+}
+
+/// The six-bit scales and minimums of the header that Q4_K and Q5_K share, and the sixteen rows' scale and minimum.
+///
+/// # Safety
+/// The header's sixteen bytes from `at` on are in the rows.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
+unsafe fn header(tile: &Tile, at: usize, out: &mut Block, own: impl Fn(__m512i) -> __m512i) {
+    // SAFETY: the caller's promise.
+    let [scales, a, b, c] = unsafe { tile.piece(at) };
+    (out.scale, out.minimum) = (half(scales), high_half(scales));
+    let six = _mm512_set1_epi8(63);
+    let top = |word: __m512i| _mm512_and_si512(_mm512_srli_epi16::<2>(word), _mm512_set1_epi8(0x30));
+    let own_scales = [_mm512_and_si512(a, six), _mm512_or_si512(low(c), top(a))];
+    let own_minimums = [_mm512_and_si512(b, six), _mm512_or_si512(high(c), top(b))];
+    for part in 0..PARTS {
+        let byte = (part % 4) as i8;
+        out.own[part] = own(shuffle(own_scales[part / 4], [byte, -1, -1, -1]));
+        out.own_minimums[part] = shuffle(own_minimums[part / 4], [byte, -1, byte, -1]);
+    }
+}
+
+/// `bytes` with bits `mask` of `others` put in.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
+fn with_bits(bytes: __m512i, others: __m512i, mask: i8) -> __m512i {
+    // bytes | (others & mask)
+    _mm512_ternarylogic_epi32::<0xf8>(bytes, others, _mm512_set1_epi8(mask))
+}
+
+/// Each byte moved up by `up` bits, or down where that is negative; bits of the next byte come in.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
+fn moved(bytes: __m512i, up: i32) -> __m512i {
+    if up > 0 {
+        _mm512_sll_epi16(bytes, _mm_cvtsi32_si128(up))
+    } else {
+        _mm512_srl_epi16(bytes, _mm_cvtsi32_si128(-up))
+    }
+}
+
+macro_rules! super_block {
+    ($name:ident, $bytes:literal, $own:expr, $offset:literal, $minimum:literal, $unpack:path) => {
+        #[derive(Clone, Copy)]
+        pub struct $name;
+        impl Super for $name {
+            const BYTES: usize = $bytes;
+            const OWN: Own = $own;
+            const OFFSET: i16 = $offset;
+            const MINIMUM: bool = $minimum;
+
+            /// # Safety
+            /// As the trait says.
+            #[inline]
+            #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
+            unsafe fn unpack(tile: &Tile, at: usize, out: &mut Block) {
+                // SAFETY: the caller's promise.
+                unsafe { $unpack(tile, at, out) }
+            }
+        }
+    };
+}
+
+super_block!(Q2_K, 84, Own::Inside, 0, true, q2_k);
+super_block!(Q3_K, 110, Own::Inside, 124, false, q3_k);
+super_block!(Q4_K, 144, Own::Float, 0, true, q4_k);
+super_block!(Q5_K, 176, Own::Of32, 0, true, q5_k);
+super_block!(Q6_K, 210, Own::Of16, 32, false, q6_k);
+super_block!(Iq4Xs, 136, Own::Of32, 128, false, iq4_xs);
+
+/// Codes are at most 3 and scales 15, so that their product fits in a byte, and a 16-bit product is that of both its bytes.
+///
+/// # Safety
+/// As [`Super::unpack`].
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
+unsafe fn q2_k(tile: &Tile, at: usize, out: &mut Block) {
+    // SAFETY: the caller's promise.
+    let (scales, halves) = unsafe { (tile.piece(at), tile.word(at + 80)) };
+    (out.scale, out.minimum) = (half(halves), high_half(halves));
+    for pair in 0..SUMS / 2 {
+        let byte = (pair % 2 * 2) as i8;
+        out.own_minimums[pair] = shuffle(high(scales[pair / 2]), [byte, -1, byte + 1, -1]);
+    }
+    for piece in 0..4 {
+        // SAFETY: the caller's promise.
+        let codes = unsafe { tile.piece(at + 16 + piece * 16) };
+        for shift in 0..4 {
+            let (part, column) = (piece / 2 * 4 + shift, piece % 2);
+            let (group, byte) = (part * 2 + column, ((part * 2 + column) % 4) as i8);
+            let scale = shuffle(low(scales[group / 4]), [byte, -1, byte, -1]);
+            for (word, codes) in codes.iter().enumerate() {
+                let code = _mm512_and_si512(moved(*codes, -2 * shift as i32), _mm512_set1_epi8(3));
+                out.codes[part][column * 4 + word] = _mm512_mullo_epi16(code, scale);
+            }
+        }
+    }
+}
+
+/// Codes are from -4 to 3 and scales from -32 to 31: with 124 added their products are from 0 to 252, and fit in a byte.
+///
+/// # Safety
+/// As [`Super::unpack`].
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
+unsafe fn q3_k(tile: &Tile, at: usize, out: &mut Block) {
+    // SAFETY: the caller's promise; the scales' words are bytes 96 to 108.
+    let (words, halves) =
+        unsafe { ([tile.word(at + 96), tile.word(at + 100), tile.word(at + 104)], tile.word(at + 106)) };
+    out.scale = high_half(halves);
+    let lows = [low(words[0]), low(words[1]), high(words[0]), high(words[1])];
+    let scales: [__m512i; 4] = std::array::from_fn(|i| {
+        let six = with_bits(lows[i], moved(words[2], 4 - 2 * i as i32), 0x30);
+        _mm512_sub_epi8(six, _mm512_set1_epi8(32))
+    });
+    // SAFETY: the caller's promise.
+    let thirds = unsafe { [tile.piece(at), tile.piece(at + 16)] };
+    for piece in 0..4 {
+        // SAFETY: the caller's promise.
+        let codes = unsafe { tile.piece(at + 32 + piece * 16) };
+        for shift in 0..4 {
+            let (part, column) = (piece / 2 * 4 + shift, piece % 2);
+            let (group, byte) = (part * 2 + column, ((part * 2 + column) % 4) as i8);
+            let scale = _mm512_srai_epi16::<8>(shuffle(scales[group / 4], [-1, byte, -1, byte]));
+            // (code - 4) * scale + 124 for both bytes of 16 bits.
+            let rest =
+                _mm512_sub_epi16(_mm512_set1_epi16(124 * 257), _mm512_mullo_epi16(scale, _mm512_set1_epi16(4 * 257)));
+            for (word, codes) in codes.iter().enumerate() {
+                let code = _mm512_and_si512(moved(*codes, -2 * shift as i32), _mm512_set1_epi8(3));
+                let code = with_bits(code, moved(thirds[column][word], 2 - part as i32), 4);
+                let product = _mm512_mullo_epi16(code, scale);
+                out.codes[part][column * 4 + word] = _mm512_add_epi16(product, rest);
+            }
+        }
+    }
+}
+
+/// # Safety
+/// As [`Super::unpack`].
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
+unsafe fn q4_k(tile: &Tile, at: usize, out: &mut Block) {
+    // SAFETY: the caller's promise.
+    unsafe { header(tile, at, out, |own| _mm512_castps_si512(_mm512_cvtepi32_ps(own))) };
+    for piece in 0..8 {
+        // SAFETY: the caller's promise.
+        let codes = unsafe { tile.piece(at + 16 + piece * 16) };
+        for (word, codes) in codes.iter().enumerate() {
+            out.codes[piece / 2 * 2][piece % 2 * 4 + word] = low(*codes);
+            out.codes[piece / 2 * 2 + 1][piece % 2 * 4 + word] = high(*codes);
+        }
+    }
+}
+
+/// # Safety
+/// As [`Super::unpack`].
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
+unsafe fn q5_k(tile: &Tile, at: usize, out: &mut Block) {
+    // SAFETY: the caller's promise.
+    unsafe { header(tile, at, out, |own| own) };
+    // SAFETY: the caller's promise.
+    let fifths = unsafe { [tile.piece(at + 16), tile.piece(at + 32)] };
+    for piece in 0..8 {
+        // SAFETY: the caller's promise.
+        let codes = unsafe { tile.piece(at + 48 + piece * 16) };
+        let (part, column) = (piece / 2 * 2, piece % 2);
+        for (word, codes) in codes.iter().enumerate() {
+            let bits = fifths[column][word];
+            out.codes[part][column * 4 + word] = with_bits(low(*codes), moved(bits, 4 - part as i32), 16);
+            out.codes[part + 1][column * 4 + word] = with_bits(high(*codes), moved(bits, 3 - part as i32), 16);
+        }
+    }
+}
+
+/// # Safety
+/// As [`Super::unpack`].
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
+unsafe fn q6_k(tile: &Tile, at: usize, out: &mut Block) {
+    // SAFETY: the caller's promise; the scale is the high half of bytes 206 to 210.
+    let (scales, halves) = unsafe { (tile.piece(at + 192), tile.word(at + 206)) };
+    out.scale = high_half(halves);
+    for group in 0..SUMS {
+        let byte = (group % 4) as i8;
+        out.own[group] = _mm512_srai_epi32::<24>(shuffle(scales[group / 4], [-1, -1, -1, byte]));
+    }
+    for (half, column) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
+        // SAFETY: the caller's promise.
+        let (first, second, tops) = unsafe {
+            let lows = at + half * 64 + column * 16;
+            (tile.piece(lows), tile.piece(lows + 32), tile.piece(at + 128 + half * 32 + column * 16))
+        };
+        for word in 0..4 {
+            let (first, second, top) = (first[word], second[word], tops[word]);
+            let (part, place) = (half * 4, column * 4 + word);
+            out.codes[part][place] = with_bits(low(first), moved(top, 4), 0x30);
+            out.codes[part + 1][place] = with_bits(low(second), moved(top, 2), 0x30);
+            out.codes[part + 2][place] = with_bits(high(first), top, 0x30);
+            out.codes[part + 3][place] = with_bits(high(second), moved(top, -2), 0x30);
+        }
+    }
+}
+
+/// # Safety
+/// As [`Super::unpack`].
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
+unsafe fn iq4_xs(tile: &Tile, at: usize, out: &mut Block) {
+    // SAFETY: the caller's promise.
+    let (halves, lows) = unsafe { (tile.word(at), tile.word(at + 4)) };
+    out.scale = half(halves);
+    for part in 0..PARTS {
+        let count = |bits: usize| _mm_cvtsi32_si128(bits as i32);
+        let four = _mm512_and_si512(_mm512_srl_epi32(lows, count(4 * part)), _mm512_set1_epi32(15));
+        let two = _mm512_and_si512(_mm512_srl_epi32(halves, count(16 + 2 * part)), _mm512_set1_epi32(3));
+        let six = _mm512_or_si512(four, _mm512_slli_epi32::<4>(two));
+        out.own[part] = _mm512_sub_epi32(six, _mm512_set1_epi32(32));
+        // SAFETY: the caller's promise.
+        let codes = unsafe { tile.piece(at + 8 + part * 16) };
+        for (word, codes) in codes.iter().enumerate() {
+            out.codes[part][word] = look_up(&IQ4_VALUES, 128, low(*codes));
+            out.codes[part][4 + word] = look_up(&IQ4_VALUES, 128, high(*codes));
+        }
+    }
+}
