@@ -4,11 +4,13 @@
 #![allow(clippy::unwrap_used)] // a test may panic
 #![allow(unsafe_code)] // protected pages
 
+mod attention;
 mod environment;
 mod guarded;
 mod material;
 mod products;
 mod quantized;
+mod vectors;
 
 use huacaya_kernels::{InstructionSet, Kernels};
 
