@@ -284,32 +284,85 @@ impl Pool {
                 part.width
             );
         }
-        let parts = Ptr(parts.as_mut_ptr(), parts.len());
+        let parts: Ptr<Part<'_>> = Ptr(parts.as_mut_ptr(), parts.len());
         self.each(count, &|mut number| {
             let parts = &parts;
             for i in 0..parts.1 {
                 // SAFETY: inside the slice, which is borrowed for the region. The fields are only read: the matrix's start
                 // is taken without making a reference to its values.
                 #[allow(unsafe_code)]
-                let (start, length, width, block) = unsafe {
+                let (matrix, block) = unsafe {
                     let part = parts.0.add(i);
-                    let out = &raw const (*part).out as *const *mut [f32];
-                    let out = *out;
-                    (out as *mut f32, out.len(), (*part).width, (*part).block.max(1))
+                    let out: *const *mut [f32] = (&raw const (*part).out).cast();
+                    (Matrix { start: (*out).cast(), length: (*out).len(), width: (*part).width }, (*part).block.max(1))
                 };
-                let blocks = width.div_ceil(block);
+                let blocks = matrix.width.div_ceil(block);
                 if number >= blocks {
                     number -= blocks;
                     continue;
                 }
-                let columns = number * block..((number + 1) * block).min(width);
-                // SAFETY: the columns lie inside rows that were checked above; each number is worked on once, so no two
-                // strips share a value, and the matrices are borrowed for the region.
+                let columns = number * block..((number + 1) * block).min(matrix.width);
+                // SAFETY: each number is worked on once, and different numbers have different columns or matrices; they
+                // are borrowed for the region.
                 #[allow(unsafe_code)]
-                let mut strip =
-                    unsafe { Strip::from_raw_parts(start.add(columns.start), length / width, columns.len(), width) };
+                let mut strip = unsafe { matrix.strip(0..matrix.length / matrix.width, columns.clone()) };
                 return work(i, columns, &mut strip);
             }
+        });
+    }
+
+    /// One region over the column blocks of two matrices of one shape, whose strips of the same columns go together.
+    ///
+    /// # Panics
+    /// Where they are not whole rows, or of different sizes.
+    pub fn pairs(
+        &self,
+        [a, b]: [&mut [f32]; 2],
+        width: usize,
+        block: usize,
+        work: &(dyn Fn(Range<usize>, &mut Strip<'_>, &mut Strip<'_>) + Sync),
+    ) {
+        assert_eq!(a.len(), b.len(), "two matrices of different sizes");
+        let (a, b, block) = (Matrix::of(a, width), Matrix::of(b, width), block.max(1));
+        self.each(width.div_ceil(block), &|number| {
+            let (columns, rows) = (number * block..((number + 1) * block).min(width), 0..a.length / width);
+            // SAFETY: each number is worked on once, and different numbers have different columns; the matrices are two,
+            // and borrowed for the region.
+            #[allow(unsafe_code)]
+            let (mut a, mut b) = unsafe { (a.strip(rows.clone(), columns.clone()), b.strip(rows, columns.clone())) };
+            work(columns, &mut a, &mut b);
+        });
+    }
+
+    /// One region over the column blocks of bands of rows, which stand in order and do not overlap: `work` gets the band's
+    /// number, the block's columns and their strip, of the band's rows.
+    ///
+    /// # Panics
+    /// Where `out` is not whole rows, or a band overlaps the one before or the end.
+    pub fn bands(
+        &self,
+        out: &mut [f32],
+        width: usize,
+        bands: &[Range<usize>],
+        block: usize,
+        work: &(dyn Fn(usize, Range<usize>, &mut Strip<'_>) + Sync),
+    ) {
+        let (out, block) = (Matrix::of(out, width), block.max(1));
+        let mut end = 0;
+        for band in bands {
+            assert!(band.start >= end && band.end >= band.start, "bands overlap at row {}", band.start);
+            end = band.end;
+        }
+        assert!(end * width <= out.length, "a band ends at row {end}, behind the matrix");
+        let blocks = width.div_ceil(block);
+        self.each(bands.len() * blocks, &|number| {
+            let (band, column) = (number / blocks, number % blocks * block);
+            let columns = column..(column + block).min(width);
+            // SAFETY: each number is worked on once, and different numbers have different columns, or bands, which were
+            // seen not to overlap; the matrix is borrowed for the region.
+            #[allow(unsafe_code)]
+            let mut strip = unsafe { out.strip(bands[band].clone(), columns.clone()) };
+            work(band, columns, &mut strip);
         });
     }
 
@@ -328,6 +381,39 @@ impl Pool {
             };
             work(number, piece);
         });
+    }
+}
+
+/// Where a matrix starts, for closures that take it apart. `length` values in rows of `width`.
+struct Matrix {
+    start: *mut f32,
+    length: usize,
+    width: usize,
+}
+
+// SAFETY: whoever takes a strip makes sure that no two threads have the same values.
+#[allow(unsafe_code)]
+unsafe impl Sync for Matrix {}
+
+impl Matrix {
+    fn of(values: &mut [f32], width: usize) -> Matrix {
+        let rows = values.len().checked_div(width).unwrap_or(0);
+        assert_eq!(rows * width, values.len(), "a matrix of {} values does not have rows of {width}", values.len());
+        Matrix { start: values.as_mut_ptr(), length: values.len(), width }
+    }
+
+    /// # Safety
+    /// The rows and columns are inside, the values are borrowed for as long as the strip lives, and nothing else reaches
+    /// those of the strip meanwhile.
+    #[allow(unsafe_code)]
+    unsafe fn strip<'a>(&self, rows: Range<usize>, columns: Range<usize>) -> Strip<'a> {
+        debug_assert!(rows.end * self.width <= self.length && columns.end <= self.width);
+        // SAFETY: as asked for above. An empty strip may start behind the last value, which is no address to reach.
+        #[allow(unsafe_code)]
+        unsafe {
+            let start = self.start.wrapping_add(rows.start * self.width + columns.start);
+            Strip::from_raw_parts(start, rows.len(), columns.len(), self.width)
+        }
     }
 }
 

@@ -150,3 +150,31 @@ fn strips_cover_every_column_of_every_matrix_once() {
         assert_eq!((a, b), (expected(0, 10), expected(2, 64)));
     }
 }
+
+#[test]
+fn pairs_and_bands_cover_their_part_once() {
+    let pool = Pool::new(4);
+    let (mut a, mut b) = (vec![0.0; 3 * 10], vec![0.0; 3 * 10]);
+    pool.pairs([&mut a, &mut b], 10, 4, &|columns, a, b| {
+        for row in 0..3 {
+            a.row(row).iter_mut().zip(columns.clone()).for_each(|(value, column)| *value += (row * 10 + column) as f32);
+            b.row(row).iter_mut().for_each(|value| *value -= 1.0);
+        }
+    });
+    assert!(a.iter().enumerate().all(|(i, &value)| value == i as f32) && b.iter().all(|&value| value == -1.0));
+    let mut c = vec![0.0; 6 * 9];
+    pool.bands(&mut c, 9, &[0..2, 2..2, 3..6], 4, &|band, columns, strip| {
+        for row in 0..strip.rows() {
+            let numbers = columns.clone().map(|column| (100 * band + 10 * row + column) as f32);
+            strip.row(row).iter_mut().zip(numbers).for_each(|(value, number)| *value += number);
+        }
+    });
+    let expected = (0..54).map(|i| match (i / 9, i % 9) {
+        (row @ 0..2, column) => (10 * row + column) as f32,
+        (2, _) => 0.0,
+        (row, column) => (200 + 10 * (row - 3) + column) as f32,
+    });
+    assert!(c.iter().copied().eq(expected));
+    let overlapping = catch_unwind(AssertUnwindSafe(|| pool.bands(&mut c, 9, &[0..2, 1..3], 4, &|_, _, _| {})));
+    assert!(overlapping.is_err());
+}
