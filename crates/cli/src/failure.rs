@@ -30,6 +30,14 @@ impl Failure {
     pub fn of_model(path: &Path, error: engine::Error) -> Failure {
         Error::of_model(&path.display().to_string(), error).into()
     }
+
+    /// What kept a model from being measured.
+    pub fn of_measurement(path: &Path, error: engine::measure::Error) -> Failure {
+        match error {
+            engine::measure::Error::Engine(error) => Failure::of_model(path, error),
+            error => Failure::Said(error.to_string()),
+        }
+    }
 }
 
 impl fmt::Display for Failure {

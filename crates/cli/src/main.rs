@@ -3,6 +3,7 @@
 //! Results go to standard output, everything else to standard error. Exit status: 0 done, 1 failed, 2 wrong usage,
 //! 130 interrupted.
 
+mod bench;
 mod convert;
 mod failure;
 mod generate;
@@ -37,6 +38,8 @@ enum Command {
     Convert(convert::ConvertOptions),
     /// Merges LoRA adapters into a base model: a new Hugging Face folder.
     Merge(convert::MergeOptions),
+    /// Measures how fast a model loads, reads and writes on this computer.
+    Bench(bench::BenchOptions),
     /// Says how surprised a model is by a text, as llama.cpp's llama-perplexity does.
     Perplexity(measure::PerplexityOptions),
     /// Gathers an importance matrix from a text, for quantizing with it.
@@ -52,6 +55,7 @@ fn main() -> ExitCode {
         Command::Logits(options) => logits::run(&options),
         Command::Convert(options) => convert::run(&options),
         Command::Merge(options) => convert::run_merge(&options),
+        Command::Bench(options) => bench::run(&options),
         Command::Perplexity(options) => measure::perplexity(options),
         Command::Importance(options) => measure::importance(options),
     };

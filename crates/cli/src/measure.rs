@@ -4,7 +4,7 @@ use std::{
     fs,
     io::{Write, stdout},
     ops::ControlFlow,
-    path::{Path, PathBuf},
+    path::PathBuf,
 };
 
 use clap::Args;
@@ -103,12 +103,5 @@ fn read<T>(
         if stop.asked() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     });
     meter.clear();
-    done.map_err(|error| failure(&loaded.path, error))
-}
-
-fn failure(model: &Path, error: measure::Error) -> Failure {
-    match error {
-        measure::Error::Engine(error) => Failure::of_model(model, error),
-        error => Failure::Said(error.to_string()),
-    }
+    done.map_err(|error| Failure::of_measurement(&loaded.path, error))
 }

@@ -332,7 +332,7 @@ fn an_exam_is_marked_by_subject_and_group() {
 fn speed_and_memory_are_measured_over_what_was_asked_for() {
     let meter = PeakMeter::start();
     let (model, loading) = measure::load(&demo(), &LoadOptions::default(), &mut unwatched()).unwrap();
-    let options = SpeedOptions { prompt_tokens: 100, new_tokens: 8, rounds: 3, budget: Duration::from_secs(60) };
+    let options = SpeedOptions { depth: 20, prompt_tokens: 100, new_tokens: 8, rounds: 3, budget: Duration::from_secs(60) };
     let found = speed(&model, &options, &mut unwatched()).unwrap();
     assert_eq!((found.prefill.tokens, found.decode.tokens, found.rounds), (100, 8, 3));
     for rate in [found.prefill, found.decode] {

@@ -3,6 +3,9 @@
 //!
 //! `cargo bench -p huacaya-weights --bench quantize -- [1.3b|7b] [FOLDER] [LLAMA-QUANTIZE]`; the folder needs 4.5 or 25 GB.
 
+#[path = "shape/random.rs"]
+mod random;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -10,14 +13,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use huacaya_progress::unwatched;
-use huacaya_weights::Format;
-use huacaya_weights::gguf::{Metadata, TensorPlan, Writer};
 use huacaya_weights::quantize::{Scheme, Wanted, quantize};
 
-const HIDDEN: usize = 4096;
-const FFN: usize = 11008;
-const VOCABULARY: usize = 55_296;
-const HEADS: u32 = 32;
 /// Peaks are read off a running program this often.
 const LOOK: Duration = Duration::from_millis(20);
 /// Runs of each; the shorter counts, as other work on the machine only ever adds.
@@ -60,7 +57,7 @@ fn cores() -> usize {
 
 fn bench(place: &Path, layers: usize, theirs: Option<&Path>) -> Outcome<()> {
     let (source, made) = (place.join("source.gguf"), place.join("made.gguf"));
-    write(&source, layers)?;
+    random::write(&source, layers)?;
     println!("{layers} layers, {:.2} GB at F16, {} cores", fs::metadata(&source)?.len() as f64 / 1e9, cores());
     for scheme in ["Q4_K_M", "Q8_0"] {
         let mut best: Vec<(&str, f64, u64)> = Vec::new();
@@ -115,54 +112,4 @@ fn peak_of(process: u32) -> u64 {
     let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
     line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<u64>().ok()).unwrap_or(0) << 10
-}
-
-/// The whole model, of values that are spread as trained ones are, more or less: sums of three even ones.
-fn write(path: &Path, layers: usize) -> Outcome<()> {
-    let mut metadata = Metadata::new(path);
-    metadata.set("general.architecture", "llama".into());
-    for (key, value) in [
-        ("block_count", layers as u32),
-        ("context_length", 4096),
-        ("embedding_length", HIDDEN as u32),
-        ("feed_forward_length", FFN as u32),
-        ("attention.head_count", HEADS),
-        ("attention.head_count_kv", HEADS),
-        ("vocab_size", VOCABULARY as u32),
-    ] {
-        metadata.set(&format!("llama.{key}"), value.into());
-    }
-    metadata.set("llama.attention.layer_norm_rms_epsilon", 1e-5f32.into());
-    let matrix =
-        |name: &str, rows, columns| TensorPlan::from_shape(&format!("{name}.weight"), &[rows, columns], Format::F16);
-    let norm = |name: &str| TensorPlan::from_shape(&format!("{name}.weight"), &[HIDDEN], Format::F32);
-    let mut plan =
-        vec![matrix("token_embd", VOCABULARY, HIDDEN), norm("output_norm"), matrix("output", VOCABULARY, HIDDEN)];
-    for layer in 0..layers {
-        let at = |name: &str| format!("blk.{layer}.{name}");
-        plan.extend(["attn_norm", "ffn_norm"].map(|name| norm(&at(name))));
-        plan.extend(["attn_q", "attn_k", "attn_v", "attn_output"].map(|name| matrix(&at(name), HIDDEN, HIDDEN)));
-        plan.extend(["ffn_gate", "ffn_up"].map(|name| matrix(&at(name), FFN, HIDDEN)));
-        plan.push(matrix(&at("ffn_down"), HIDDEN, FFN));
-    }
-    let mut writer = Writer::create(path, &metadata, &plan)?;
-    let mut state = 0x2545_F491_4F6C_DD1Du64;
-    let mut next = || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        let even = |shift: u32| ((state >> shift) & 0xffff) as f32 / 32768.0 - 1.0;
-        (even(0) + even(16) + even(32)) * 0.02
-    };
-    for tensor in &plan {
-        let columns = tensor.dimensions[0] as usize;
-        let rows = tensor.dimensions.get(1).copied().unwrap_or(1);
-        let mut row = vec![0.0; columns];
-        for _ in 0..rows {
-            row.fill_with(&mut next);
-            writer.values(&tensor.name, &row)?;
-        }
-    }
-    writer.finish()?;
-    Ok(())
 }

@@ -1,5 +1,6 @@
 //! `cargo xtask …`: sets the machine up, then runs, checks or tests the program. Starts other programs; depends on nothing heavy.
 
+mod bench;
 mod front;
 mod golden;
 mod shell;
@@ -18,6 +19,7 @@ usage: cargo xtask <command>
   check    formatting, clippy, svelte-check and the tidy tests
   types    write ui/src/api/bindings.ts anew from the Rust types
   golden   make the golden data anew with Python (in a virtual environment outside the checkout)
+  bench    `bench cpu`: how fast this program and llama.cpp are on this machine, side by side
   setup    only set this machine up";
 
 fn main() -> ExitCode {
@@ -30,6 +32,7 @@ fn main() -> ExitCode {
         "check" => test::check(),
         "types" => cargo(&["run", "--quiet", "--package", "huacaya-app", "--example", "types", "--", "write"]),
         "golden" => golden::golden(&rest),
+        "bench" => bench::bench(&rest),
         "setup" => system::install(system::Use::Test).and_then(|()| front::install()),
         _ => Err(USAGE.into()),
     };

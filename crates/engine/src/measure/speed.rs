@@ -18,6 +18,8 @@ const STRIDE: usize = 7919;
 /// What is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SpeedOptions {
+    /// Tokens that stand before all rounds, and are not timed.
+    pub depth: usize,
     /// Tokens that are read in a round.
     pub prompt_tokens: usize,
     /// Tokens that are written behind them, one after the other.
@@ -29,7 +31,7 @@ pub struct SpeedOptions {
 
 impl Default for SpeedOptions {
     fn default() -> SpeedOptions {
-        SpeedOptions { prompt_tokens: 128, new_tokens: 32, rounds: 3, budget: Duration::from_secs(60) }
+        SpeedOptions { depth: 0, prompt_tokens: 128, new_tokens: 32, rounds: 3, budget: Duration::from_secs(60) }
     }
 }
 
@@ -55,18 +57,26 @@ pub struct Speed {
 /// the weights in. The watch counts tokens.
 pub fn speed(model: &Model, options: &SpeedOptions, watch: Watch<'_>) -> Result<Speed> {
     let (read, written) = (options.prompt_tokens.max(1), options.new_tokens.max(1));
-    if read + written > model.context() {
-        return Err(Error::ContextTooShort { wanted: read + written, context: model.context() });
+    let wanted = options.depth + read + written;
+    if wanted > model.context() {
+        return Err(Error::ContextTooShort { wanted, context: model.context() });
     }
+    let before = prompt(model, options.depth);
     let prompt = prompt(model, read);
     let mut reader = Reader::new(model)?;
     let rounds = options.rounds.max(1);
-    let mut clock = Clock { watch: Mutex::new(watch), done: 0, total: (rounds * (read + written)) as u64 };
+    let total = (options.depth + rounds * (read + written)) as u64;
+    let mut clock = Clock { watch: Mutex::new(watch), done: 0, total };
     reader.append(&prompt[..read.min(READ_CHUNK)], &|| clock.asks_to_stop())?;
+    reader.rewind(0);
+    for chunk in before.chunks(READ_CHUNK) {
+        reader.append(chunk, &|| clock.asks_to_stop())?;
+        clock.done += chunk.len() as u64;
+    }
     let begun = Instant::now();
     let (mut prefill, mut decode) = (Vec::new(), Vec::new());
     while prefill.len() < rounds && (prefill.is_empty() || begun.elapsed() < options.budget) {
-        reader.rewind(0);
+        reader.rewind(options.depth);
         let start = Instant::now();
         let mut logits = Vec::new();
         for chunk in prompt.chunks(READ_CHUNK) {

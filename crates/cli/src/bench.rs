@@ -1,0 +1,84 @@
+//! `bench`: how fast a model loads, reads and writes on this computer.
+
+use std::{
+    io::{Write, stdout},
+    ops::ControlFlow,
+    time::{Duration, Instant},
+};
+
+use clap::Args;
+use huacaya_app::engine::measure::{self, PeakMeter, Speed, SpeedOptions};
+use serde_json::json;
+
+use crate::{
+    failure::Failure,
+    model::{Meter, ModelOptions},
+};
+
+/// Rounds take as long as they take: whoever asks for them waits.
+const BUDGET: Duration = Duration::from_secs(24 * 3600);
+
+#[derive(Args)]
+pub struct BenchOptions {
+    #[command(flatten)]
+    model: ModelOptions,
+    /// Tokens to read in a round
+    #[arg(long, value_name = "TOKENS", default_value_t = 512)]
+    prompt: usize,
+    /// Tokens to write in a round
+    #[arg(long, value_name = "TOKENS", default_value_t = 128)]
+    tokens: usize,
+    /// Tokens that stand before them, not timed
+    #[arg(long, value_name = "TOKENS", default_value_t = 0)]
+    depth: usize,
+    #[arg(long, value_name = "NUMBER", default_value_t = 1)]
+    rounds: usize,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+pub fn run(options: &BenchOptions) -> Result<(), Failure> {
+    let memory = PeakMeter::start();
+    let start = Instant::now();
+    let loaded = options.model.load()?;
+    let load_ms = start.elapsed().as_millis() as u64;
+    let mut meter = Meter::new("measuring", options.model.quiet);
+    let stop = loaded.stop.clone();
+    let wanted = SpeedOptions {
+        depth: options.depth,
+        prompt_tokens: options.prompt,
+        new_tokens: options.tokens,
+        rounds: options.rounds,
+        budget: BUDGET,
+    };
+    let measured = measure::speed(&loaded.model, &wanted, &mut |progress| {
+        meter.show(progress);
+        if stop.asked() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    });
+    meter.clear();
+    let Speed { prefill, decode, rounds } = measured.map_err(|error| Failure::of_measurement(&loaded.path, error))?;
+    let peak = memory.peak().map(|peak| peak.highest);
+    let mut out = stdout();
+    if options.json {
+        let found = json!({
+            "prefill_tokens_per_second": prefill.tokens_per_second,
+            "decode_tokens_per_second": decode.tokens_per_second,
+            "rounds": rounds, "load_ms": load_ms, "peak_bytes": peak, "device": loaded.model.device(),
+        });
+        writeln!(out, "{found}")?;
+        return Ok(());
+    }
+    let line = |what: &str, rate: measure::Rate| {
+        format!(
+            "{what:<8}{:>9.2} tokens/s  {:>9.2} ms/token  ({} tokens)",
+            rate.tokens_per_second, rate.ms_per_token, rate.tokens
+        )
+    };
+    writeln!(out, "device  {}\nload    {load_ms:>9} ms", loaded.model.device())?;
+    writeln!(out, "{}\n{}", line("read", prefill), line("write", decode))?;
+    if let Some(bytes) = peak {
+        writeln!(out, "memory  {:>9.0} MB at most", bytes as f64 / 1e6)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,128 @@
+//! `bench cpu`: this program and llama.cpp on the same files, in turns, on this machine.
+//!
+//! llama.cpp is built once from the pinned source of llama-cpp-python, into a folder outside the checkout. Every measured
+//! figure is a line of JSON in a file there, so that a run that was stopped goes on where it was.
+
+mod cell;
+mod llama;
+mod table;
+
+use std::{env, fs, path::PathBuf};
+
+use crate::shell::{Outcome, cargo, program, root, say};
+use cell::{Cell, Measured, Side};
+
+const USAGE: &str = "\
+usage: cargo xtask bench cpu [--avx2] [--full] [--again]
+
+  --avx2   hold AVX2 against AVX2: llama.cpp built for it, our kernels forced to it
+  --full   more types, one thread, other prompts, a busy process for each core, and the 7B
+  --again  forget what was measured before";
+
+/// Rounds of each figure; their median counts.
+const ROUNDS: usize = 3;
+
+/// What was asked for.
+pub struct Options {
+    pub avx2: bool,
+    pub full: bool,
+    pub again: bool,
+}
+
+pub fn bench(arguments: &[String]) -> Outcome {
+    let (Some("cpu"), rest) = (arguments.first().map(String::as_str), arguments.get(1..).unwrap_or_default()) else {
+        return Err(USAGE.into());
+    };
+    let known = ["--avx2", "--full", "--again"];
+    if rest.iter().any(|argument| !known.contains(&argument.as_str())) {
+        return Err(USAGE.into());
+    }
+    let has = |name: &str| rest.iter().any(|argument| argument == name);
+    cpu(&Options { avx2: has("--avx2"), full: has("--full"), again: has("--again") })
+}
+
+fn cpu(options: &Options) -> Outcome {
+    let place = env::var_os("HUACAYA_BENCH").map_or_else(|| env::temp_dir().join("huacaya-bench"), PathBuf::from);
+    fs::create_dir_all(&place).map_err(|error| format!("{}: {error}", place.display()))?;
+    let theirs = llama::build(&place, options.avx2)?;
+    say("building our command line");
+    cargo(&["build", "--release", "--package", "huacaya-cli"])?;
+    cargo(&["build", "--release", "--package", "huacaya-weights", "--example", "random_model"])?;
+    let ours = target().join("release/huacaya-cli");
+    let sides = [Side::ours(ours.clone(), options.avx2), Side::theirs(theirs)];
+    let log = place.join(if options.avx2 { "cpu-avx2.jsonl" } else { "cpu.jsonl" });
+    if options.again && log.exists() {
+        fs::remove_file(&log).map_err(|error| format!("{}: {error}", log.display()))?;
+    }
+    let mut measured = Measured::open(&log)?;
+    for (size, formats) in models(options.full) {
+        for format in formats {
+            let cells = Cell::of(size, format, options.full);
+            if cells.iter().all(|cell| measured.is_complete(cell, ROUNDS)) {
+                continue;
+            }
+            let file = model(&place, &ours, size, format)?;
+            say(&format!("{size} {format}"));
+            for round in 0..ROUNDS {
+                for cell in &cells {
+                    measured.round(cell, round, &sides, &file)?;
+                }
+            }
+            // One model file of this size at a time: disks are small.
+            fs::remove_file(&file).map_err(|error| format!("{}: {error}", file.display()))?;
+        }
+        let _ = fs::remove_file(source(&place, size));
+    }
+    table::print(&measured, options.avx2);
+    println!("\nfigures: {}", log.display());
+    Ok(())
+}
+
+fn target() -> PathBuf {
+    env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
+}
+
+/// Sizes and the formats of each.
+fn models(full: bool) -> Vec<(&'static str, Vec<&'static str>)> {
+    let mut list = vec![("1.3b", vec!["Q4_0", "Q4_K_M", "Q8_0"])];
+    if full {
+        list[0].1.extend(["Q5_K_M", "Q6_K", "F16"]);
+        list.push(("7b", vec!["Q4_0", "Q4_K_M"]));
+    }
+    list
+}
+
+fn source(place: &std::path::Path, size: &str) -> PathBuf {
+    place.join(format!("{size}-f16.gguf"))
+}
+
+/// The model in this format, made of the F16 one by our own converter; llama.cpp reads the same file.
+fn model(place: &std::path::Path, ours: &std::path::Path, size: &str, format: &str) -> Result<PathBuf, String> {
+    let (source, file) = (source(place, size), place.join(format!("{size}-{}.gguf", format.to_lowercase())));
+    if file.exists() {
+        return Ok(file);
+    }
+    if !source.exists() {
+        say(&format!("making a random model of the {size} shape"));
+        program(target().join("release/examples/random_model"), &[size.as_ref(), source.as_os_str()])?;
+    }
+    if format == "F16" {
+        fs::rename(&source, &file).map_err(|error| format!("{}: {error}", source.display()))?;
+    } else {
+        let [from, to] = [source.as_os_str(), file.as_os_str()];
+        program(
+            ours,
+            &[
+                "convert".as_ref(),
+                "--from".as_ref(),
+                from,
+                "--to".as_ref(),
+                to,
+                "--scheme".as_ref(),
+                format.as_ref(),
+                "--quiet".as_ref(),
+            ],
+        )?;
+    }
+    Ok(file)
+}

@@ -1,0 +1,274 @@
+//! One figure: what is measured, on which model, and the programs that measure it.
+
+use std::{
+    collections::BTreeMap,
+    fs::{self, File, OpenOptions},
+    io::Write,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+/// Peak memory is read off a running program this often.
+const LOOK: Duration = Duration::from_millis(10);
+/// Where attention's part of the time is seen.
+pub const DEEP: usize = 4000;
+/// Tokens that are written there; a context of 4,096 holds no more behind a short prompt.
+const DEEP_TOKENS: usize = 32;
+
+/// What is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum What {
+    /// Tokens a second of a prompt.
+    Prefill(usize),
+    /// Tokens a second that are written behind `depth` tokens.
+    Decode { depth: usize, tokens: usize },
+    /// Milliseconds from the start of the program to the first token after a prompt of 16, the program's end included.
+    First,
+}
+
+/// One figure of the table.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Cell {
+    pub size: &'static str,
+    pub format: &'static str,
+    pub what: What,
+    /// 0: all cores.
+    pub threads: usize,
+    /// Beside one busy process for each core.
+    pub busy: bool,
+}
+
+impl Cell {
+    /// All figures of a model.
+    pub fn of(size: &'static str, format: &'static str, full: bool) -> Vec<Cell> {
+        let cell = |what, threads, busy| Cell { size, format, what, threads, busy };
+        let write = |tokens| What::Decode { depth: 0, tokens };
+        if size == "7b" {
+            return vec![cell(What::Prefill(512), 0, false), cell(write(64), 0, false)];
+        }
+        let deep = What::Decode { depth: DEEP, tokens: DEEP_TOKENS };
+        let mut list = [What::Prefill(512), write(128), deep, What::First].map(|what| cell(what, 0, false)).to_vec();
+        if full {
+            list.extend([What::Prefill(64), What::Prefill(2048)].map(|what| cell(what, 0, false)));
+            list.extend([cell(What::Prefill(512), 1, false), cell(write(128), 1, false), cell(write(64), 0, true)]);
+        }
+        list
+    }
+
+    /// Names it in the file of figures and in the table.
+    pub fn name(&self) -> String {
+        let what = match self.what {
+            What::Prefill(tokens) => format!("prefill {tokens}"),
+            What::Decode { depth: 0, tokens } => format!("decode {tokens}"),
+            What::Decode { depth, .. } => format!("decode at {depth}"),
+            What::First => "start to first token, ms".to_string(),
+        };
+        let threads = if self.threads == 1 { ", 1 thread" } else { "" };
+        format!("{} {} {what}{threads}{}", self.size, self.format, if self.busy { ", busy" } else { "" })
+    }
+}
+
+/// A program that measures.
+pub struct Side {
+    pub name: &'static str,
+    path: PathBuf,
+    ours: bool,
+    kernels: Option<&'static str>,
+}
+
+impl Side {
+    pub fn ours(path: PathBuf, avx2: bool) -> Side {
+        Side { name: "huacaya", path, ours: true, kernels: avx2.then_some("avx2") }
+    }
+
+    pub fn theirs(path: PathBuf) -> Side {
+        Side { name: "llama.cpp", path, ours: false, kernels: None }
+    }
+
+    /// The program that measures `cell`, and the key of its figure in what it prints.
+    fn command(&self, cell: &Cell, file: &Path) -> (Command, &'static str) {
+        let (prompt, tokens, depth) = match cell.what {
+            What::Prefill(tokens) => (tokens, 0, 0),
+            What::Decode { depth, tokens } => (0, tokens, depth),
+            What::First => (16, 0, 0),
+        };
+        let threads = if cell.threads == 0 { cores() } else { cell.threads };
+        let mut command = Command::new(&self.path);
+        let number = |command: &mut Command, name: &str, value: usize| {
+            command.arg(name).arg(value.to_string());
+        };
+        if self.ours {
+            command.args(["bench", "--json", "--quiet", "--model"]).arg(file);
+            number(&mut command, "--prompt", prompt);
+            number(&mut command, "--tokens", tokens);
+            number(&mut command, "--depth", depth);
+            number(&mut command, "--threads", threads);
+            command.envs(self.kernels.map(|name| ("HUACAYA_KERNELS", name)));
+            return (command, if tokens > 0 { "decode_tokens_per_second" } else { "prefill_tokens_per_second" });
+        }
+        command.args(["-o", "json", "-r", "1", "-m"]).arg(file);
+        number(&mut command, "-p", prompt);
+        number(&mut command, "-n", tokens);
+        number(&mut command, "-d", depth);
+        number(&mut command, "-t", threads);
+        if cell.what == What::First {
+            command.arg("--no-warmup");
+        }
+        (command, "avg_ts")
+    }
+
+    /// The figure, and the program's peak memory in bytes.
+    fn measure(&self, cell: &Cell, file: &Path) -> Result<(f64, u64), String> {
+        let (mut command, key) = self.command(cell, file);
+        let started = Instant::now();
+        let failed = |error: String| format!("{}, {}: {error}", self.name, cell.name());
+        let printed = tempfile_for(&self.path)?;
+        command.stdout(printed.1).stderr(Stdio::null());
+        let mut child = command.spawn().map_err(|error| failed(error.to_string()))?;
+        let mut peak = 0;
+        let status = loop {
+            peak = peak.max(peak_of(child.id()));
+            match child.try_wait().map_err(|error| failed(error.to_string()))? {
+                Some(status) => break status,
+                None => thread::sleep(LOOK),
+            }
+        };
+        let milliseconds = started.elapsed().as_secs_f64() * 1e3;
+        if !status.success() {
+            return Err(failed(status.to_string()));
+        }
+        if cell.what == What::First {
+            return Ok((milliseconds, peak));
+        }
+        let text = fs::read_to_string(&printed.0).map_err(|error| failed(error.to_string()))?;
+        let figure = number_after(&text, key).ok_or_else(|| failed(format!("it printed no {key}")))?;
+        Ok((figure, peak))
+    }
+}
+
+/// Where a program's output goes, so that no pipe can fill up while its memory is watched.
+fn tempfile_for(program: &Path) -> Result<(PathBuf, File), String> {
+    let name = program.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let path = std::env::temp_dir().join(format!("huacaya-bench-{}-{name}.json", std::process::id()));
+    let file = File::create(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+    Ok((path, file))
+}
+
+/// The number behind `"key":` in JSON; the last, where there are several.
+fn number_after(text: &str, key: &str) -> Option<f64> {
+    let rest = text.rsplit_once(&format!("\"{key}\":"))?.1.trim_start();
+    rest.split([',', '}', '\n', ' ']).next()?.parse().ok()
+}
+
+fn cores() -> usize {
+    thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// Linux only; 0 elsewhere.
+fn peak_of(process: u32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<u64>().ok()).unwrap_or(0) << 10
+}
+
+/// Programs that do nothing but keep the cores busy; they end with this.
+struct Busy(Vec<Child>);
+
+impl Busy {
+    fn start(count: usize) -> Result<Busy, String> {
+        let one = || Command::new("sh").args(["-c", "while :; do :; done"]).spawn();
+        (0..count).map(|_| one().map_err(|error| error.to_string())).collect::<Result<_, _>>().map(Busy)
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        for child in &mut self.0 {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+/// What a side of a cell gave, round after round.
+#[derive(Clone, Debug, Default)]
+pub struct Rounds {
+    pub figures: Vec<f64>,
+    pub peak: u64,
+}
+
+/// Everything that was measured, kept in a file.
+pub struct Measured {
+    file: PathBuf,
+    pub rounds: BTreeMap<(String, String), Rounds>,
+}
+
+impl Measured {
+    pub fn open(file: &Path) -> Result<Measured, String> {
+        let mut measured = Measured { file: file.to_path_buf(), rounds: BTreeMap::new() };
+        for line in fs::read_to_string(file).unwrap_or_default().lines() {
+            let text = |key: &str| Some(line.split_once(&format!("\"{key}\":\""))?.1.split('"').next()?.to_string());
+            if let (Some(cell), Some(side), Some(figure), Some(peak)) =
+                (text("cell"), text("side"), number_after(line, "figure"), number_after(line, "peak"))
+            {
+                measured.take(cell, side, figure, peak as u64);
+            }
+        }
+        Ok(measured)
+    }
+
+    fn take(&mut self, cell: String, side: String, figure: f64, peak: u64) {
+        let rounds = self.rounds.entry((cell, side)).or_default();
+        rounds.figures.push(figure);
+        rounds.peak = rounds.peak.max(peak);
+    }
+
+    fn count(&self, cell: &Cell, side: &Side) -> usize {
+        self.rounds.get(&(cell.name(), side.name.to_string())).map_or(0, |rounds| rounds.figures.len())
+    }
+
+    pub fn is_complete(&self, cell: &Cell, rounds: usize) -> bool {
+        let done =
+            |((name, _), made): (&(String, String), &Rounds)| *name == cell.name() && made.figures.len() >= rounds;
+        self.rounds.iter().filter(|entry| done(*entry)).count() == 2
+    }
+
+    /// One round of both sides, where it was not made before.
+    pub fn round(&mut self, cell: &Cell, round: usize, sides: &[Side], file: &Path) -> Result<(), String> {
+        let _busy = if cell.busy { Some(Busy::start(cores())?) } else { None };
+        for side in sides {
+            if self.count(cell, side) > round {
+                continue;
+            }
+            let (figure, peak) = side.measure(cell, file)?;
+            println!("  {:<44} {:<10} {figure:>10.2}  {:>7.0} MB", cell.name(), side.name, peak as f64 / 1e6);
+            let mut log = OpenOptions::new().create(true).append(true).open(&self.file);
+            let line = format!(
+                "{{\"cell\":\"{}\",\"side\":\"{}\",\"figure\":{figure},\"peak\":{peak}}}\n",
+                cell.name(),
+                side.name
+            );
+            let written = log.as_mut().map(|log| log.write_all(line.as_bytes()));
+            written.map_err(|error| format!("{}: {error}", self.file.display()))?.map_err(|error| error.to_string())?;
+            self.take(cell.name(), side.name.to_string(), figure, peak);
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::number_after;
+
+    #[test]
+    fn figures_are_found_in_what_both_programs_print() {
+        let theirs = "[\n  {\n    \"n_prompt\": 512,\n    \"avg_ts\": 297.125,\n    \"stddev_ts\": 0.0\n  }\n]\n";
+        assert_eq!(number_after(theirs, "avg_ts"), Some(297.125));
+        let ours = r#"{"prefill_tokens_per_second":31.5,"rounds":1}"#;
+        assert_eq!(number_after(ours, "prefill_tokens_per_second"), Some(31.5));
+        assert_eq!(number_after(ours, "rounds"), Some(1.0));
+        assert_eq!(number_after(ours, "load_ms"), None);
+    }
+}
