@@ -1,0 +1,276 @@
+//! A few input rows: eight weight rows at a time, read as they stand in the file, are multiplied with one input row.
+//!
+//! The lanes of the running sums are weight rows, so that each sums up its blocks in order. The memory is what limits this:
+//! eight rows are as many streams as prefetchers follow, and what comes next is asked for in time.
+//!
+//! # Safety
+//! Every function needs AVX2 (those that read f16 also F16C) or the set of its [`Arithmetic`]; pointers lead to what is read.
+
+#![allow(unsafe_code, unsafe_op_in_unsafe_fn)]
+
+use std::arch::x86_64::*;
+
+use super::arithmetic::{Arithmetic, sums_of_all, sums_of_halves};
+use super::block::Block;
+use super::grouped::Grouped;
+use crate::format::{BLOCK, SUPER_BLOCK};
+use crate::{Activations, SUM_LENGTH, Strip};
+
+/// Weight rows at a time.
+pub(super) const ROWS: usize = 8;
+
+/// Bytes that a row is asked for ahead of its use: some microseconds of reading, over eight rows.
+const AHEAD: usize = 1024;
+
+/// A cache line.
+const LINE: usize = 64;
+
+/// One input row: values, scales, sums.
+#[derive(Clone, Copy)]
+pub(super) struct InputRow {
+    pub values: *const i8,
+    pub scales: *const f32,
+    pub sums: *const i16,
+}
+
+impl InputRow {
+    #[inline(always)]
+    pub fn of(input: &Activations, row: usize) -> InputRow {
+        InputRow {
+            values: input.values(row).as_ptr(),
+            scales: input.scales(row).as_ptr(),
+            sums: input.sums(row).as_ptr(),
+        }
+    }
+}
+
+/// Where the eight rows from `first` on begin; past the last one, the last one again.
+///
+/// # Safety
+/// `rows` are `count` rows of `row_bytes`; there is one.
+#[inline(always)]
+pub(super) unsafe fn starts(rows: &[u8], row_bytes: usize, first: usize, count: usize) -> [*const u8; ROWS] {
+    let mut starts = [rows.as_ptr(); ROWS];
+    for (r, start) in starts.iter_mut().enumerate() {
+        *start = rows.as_ptr().add((first + r).min(count - 1) * row_bytes);
+    }
+    starts
+}
+
+/// Every input row with every eight weight rows, by `dot`.
+// SAFETY: as the module says.
+#[inline(always)]
+unsafe fn each(
+    rows: &[u8],
+    row_bytes: usize,
+    input: &Activations,
+    out: &mut Strip<'_>,
+    dot: impl Fn([*const u8; ROWS], usize, InputRow) -> __m256,
+) {
+    let width = out.width();
+    for first in (0..width).step_by(ROWS) {
+        let starts = starts(rows, row_bytes, first, width);
+        for i in 0..input.rows() {
+            let sums: [f32; ROWS] = std::mem::transmute(dot(starts, row_bytes, InputRow::of(input, i)));
+            let out = &mut out.row(i)[first..];
+            let count = out.len().min(ROWS);
+            out[..count].copy_from_slice(&sums[..count]);
+        }
+    }
+}
+
+/// Products with rows of blocks of 32.
+///
+/// # Safety
+/// As [`super::super::Quantized`] says, of the format `F`; needs the set of `A`.
+#[inline(always)]
+pub(super) unsafe fn blocks<A: Arithmetic, F: Block>(
+    rows: &[u8],
+    columns: usize,
+    input: &Activations,
+    out: &mut Strip<'_>,
+) {
+    each(rows, columns / BLOCK * F::BYTES, input, out, |starts, bytes, input| dot_blocks::<A, F>(starts, bytes, input));
+}
+
+/// Products with rows of blocks of 256.
+///
+/// # Safety
+/// As [`blocks`].
+#[inline(always)]
+pub(super) unsafe fn grouped<A: Arithmetic, F: Grouped>(
+    rows: &[u8],
+    columns: usize,
+    input: &Activations,
+    out: &mut Strip<'_>,
+) {
+    let row_bytes = columns / SUPER_BLOCK * F::BYTES;
+    each(rows, row_bytes, input, out, |starts, bytes, input| dot_grouped::<A, F>(starts, bytes, input));
+}
+
+/// Asks for the bytes `at + AHEAD` of every row; where a row ends before, for the same place of the row eight further on,
+/// which is next. The address need not be one of ours: asking never fails.
+// SAFETY: as the module says.
+#[inline(always)]
+unsafe fn ask(starts: [*const u8; ROWS], row_bytes: usize, at: usize) {
+    let ahead = at + AHEAD;
+    let place = if ahead < row_bytes { ahead } else { ahead + (ROWS - 1) * row_bytes };
+    for start in starts {
+        _mm_prefetch::<_MM_HINT_T0>(start.wrapping_add(place).cast());
+    }
+}
+
+// SAFETY: as the module says.
+#[inline(always)]
+unsafe fn pair(a: *const i8, b: *const i8) -> __m256i {
+    let a = _mm256_castsi128_si256(_mm_loadu_si128(a.cast()));
+    _mm256_inserti128_si256(a, _mm_loadu_si128(b.cast()), 1)
+}
+
+/// Two blocks at a time: their sums stand in the two halves of the vectors until the end.
+// SAFETY: as the module says.
+#[inline(always)]
+unsafe fn dot_blocks<A: Arithmetic, F: Block>(starts: [*const u8; ROWS], row_bytes: usize, input: InputRow) -> __m256 {
+    let count = row_bytes / F::BYTES;
+    let mut acc = _mm256_setzero_ps();
+    for first in (0..count).step_by(2) {
+        // A last block that has no partner is multiplied twice and added once.
+        let second = (first + 1).min(count - 1);
+        ask(starts, row_bytes, first * F::BYTES);
+        let (a, b) = (input.values.add(first * BLOCK), input.values.add(second * BLOCK));
+        let values = [pair(a, b), pair(a.add(16), b.add(16))];
+        let mut sums = [_mm256_setzero_si256(); ROWS];
+        for r in 0..ROWS {
+            let codes = F::codes(starts[r].add(first * F::BYTES), starts[r].add(second * F::BYTES));
+            sums[r] = A::dot(F::SIGNED, codes, values);
+        }
+        let sums = sums_of_halves(sums);
+        acc = add_block::<F>(acc, sums[0], starts, input, first);
+        if second > first {
+            acc = add_block::<F>(acc, sums[1], starts, input, second);
+        }
+    }
+    acc
+}
+
+/// The float step of one block of eight rows.
+// SAFETY: as the module says.
+#[inline(always)]
+unsafe fn add_block<F: Block>(
+    acc: __m256,
+    sums: __m256i,
+    mut starts: [*const u8; ROWS],
+    input: InputRow,
+    block: usize,
+) -> __m256 {
+    for start in &mut starts {
+        *start = start.add(block * F::BYTES);
+    }
+    let [scales, minimums] = F::factors(starts);
+    finish_block(acc, sums, [scales, minimums], input, block, F::OFFSET, F::SHIFTED)
+}
+
+/// `acc` with one block's sums, for eight weight rows: codes still with `offset`.
+///
+/// # Safety
+/// Needs AVX2; there is such a block in the input.
+#[inline(always)]
+pub(super) unsafe fn finish_block(
+    acc: __m256,
+    sums: __m256i,
+    [scales, minimums]: [__m256; 2],
+    input: InputRow,
+    block: usize,
+    offset: i32,
+    shifted: bool,
+) -> __m256 {
+    let scale = _mm256_set1_ps(*input.scales.add(block));
+    let halves = input.sums.add(block * (BLOCK / SUM_LENGTH));
+    let sum = if offset != 0 || shifted { i32::from(*halves) + i32::from(*halves.add(1)) } else { 0 };
+    let sums = if offset != 0 { _mm256_sub_epi32(sums, _mm256_set1_epi32(sum * offset)) } else { sums };
+    let mut product = _mm256_mul_ps(_mm256_mul_ps(scales, scale), _mm256_cvtepi32_ps(sums));
+    if shifted {
+        let minimums = _mm256_mul_ps(_mm256_mul_ps(minimums, scale), _mm256_set1_ps(sum as f32));
+        product = _mm256_add_ps(product, minimums);
+    }
+    _mm256_add_ps(acc, product)
+}
+
+// SAFETY: as the module says.
+#[inline(always)]
+unsafe fn dot_grouped<A: Arithmetic, F: Grouped>(
+    starts: [*const u8; ROWS],
+    row_bytes: usize,
+    input: InputRow,
+) -> __m256 {
+    let mut acc = _mm256_setzero_ps();
+    for block in 0..row_bytes / F::BYTES {
+        let at = block * F::BYTES;
+        for line in (0..F::BYTES).step_by(LINE) {
+            ask(starts, row_bytes, at + line);
+        }
+        let values = input.values.add(block * SUPER_BLOCK);
+        let input_sums = F::sums(input.sums.add(block * (SUPER_BLOCK / SUM_LENGTH)));
+        let mut blocks = starts;
+        let (mut sums, mut minimums) = ([_mm256_setzero_si256(); ROWS], [_mm256_setzero_si256(); ROWS]);
+        for r in 0..ROWS {
+            blocks[r] = starts[r].add(at);
+            [sums[r], minimums[r]] = row_of_block::<A, F>(blocks[r], values, input_sums);
+        }
+        let minimums = if F::SHIFTED { Some(sums_of_all(minimums)) } else { None };
+        let scale = *input.scales.add(block);
+        acc = finish_grouped(acc, sums_of_all(sums), minimums, F::factors(blocks), scale);
+    }
+    acc
+}
+
+/// The products of one row of a block, and those of its minimums, in eight sums each.
+// SAFETY: as the module says.
+#[inline(always)]
+unsafe fn row_of_block<A: Arithmetic, F: Grouped>(
+    block: *const u8,
+    values: *const i8,
+    input_sums: __m256i,
+) -> [__m256i; 2] {
+    let (codes, [scales, minimums]) = (F::codes(block), F::own(block));
+    let mut sum = match F::OFFSET {
+        Some(bits) => {
+            let offset = _mm256_sll_epi32(_mm256_madd_epi16(scales, input_sums), _mm_cvtsi32_si128(bits));
+            _mm256_sub_epi32(_mm256_setzero_si256(), offset)
+        }
+        None => _mm256_setzero_si256(),
+    };
+    for (i, codes) in codes.into_iter().enumerate() {
+        let factors = _mm256_shuffle_epi8(scales, nth(i));
+        sum = A::add_scaled(F::SIGNED, sum, codes, _mm256_loadu_si256(values.add(i * 32).cast()), factors);
+    }
+    [sum, if F::SHIFTED { _mm256_madd_epi16(minimums, input_sums) } else { minimums }]
+}
+
+/// For a shuffle: the `i`-th 16 bits of each half, everywhere in it.
+// SAFETY: as the module says.
+#[inline(always)]
+pub(super) unsafe fn nth(i: usize) -> __m256i {
+    _mm256_set1_epi16((2 * i + ((2 * i + 1) << 8)) as i16)
+}
+
+/// `acc` with one block's sums, for eight weight rows.
+///
+/// # Safety
+/// Needs AVX2.
+#[inline(always)]
+pub(super) unsafe fn finish_grouped(
+    acc: __m256,
+    sums: __m256i,
+    minimums: Option<__m256i>,
+    factors: [__m256; 2],
+    scale: f32,
+) -> __m256 {
+    let scale = _mm256_set1_ps(scale);
+    let mut product = _mm256_mul_ps(_mm256_mul_ps(factors[0], scale), _mm256_cvtepi32_ps(sums));
+    if let Some(minimums) = minimums {
+        let minimums = _mm256_mul_ps(_mm256_mul_ps(factors[1], scale), _mm256_cvtepi32_ps(minimums));
+        product = _mm256_sub_ps(product, minimums);
+    }
+    _mm256_add_ps(acc, product)
+}
