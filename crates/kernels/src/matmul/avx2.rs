@@ -12,8 +12,9 @@ pub(crate) mod block;
 mod few;
 pub(crate) mod grouped;
 mod many;
+mod plain;
 
-use super::{Table, portable};
+use super::Table;
 use crate::{Activations, Strip};
 use arithmetic::{Arithmetic, Avx2};
 use block::{Block, Iq4Nl, Mxfp4, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0};
@@ -33,7 +34,9 @@ pub(crate) const TABLE: Table = Table {
     q5_k: grouped::<Q5_K>,
     q6_k: grouped::<Q6_K>,
     iq4_xs: grouped::<Iq4Xs>,
-    ..portable::TABLE
+    f32: plain::<plain::F32>,
+    f16: plain::<plain::F16>,
+    bf16: plain::<plain::BF16>,
 };
 
 /// From so many input rows on, unpacking tiles pays.
@@ -55,6 +58,15 @@ unsafe fn blocks<F: Block>(rows: &[u8], columns: usize, input: &Activations, out
 unsafe fn grouped<F: Grouped>(rows: &[u8], columns: usize, input: &Activations, out: &mut Strip<'_>) {
     // SAFETY: the caller's promise.
     unsafe { any_grouped::<Avx2, F>(rows, columns, input, out) }
+}
+
+/// # Safety
+/// As [`super::Plain`] says.
+#[allow(unsafe_code)]
+#[target_feature(enable = "avx2,fma,f16c,bmi1,bmi2")]
+unsafe fn plain<V: plain::Value>(rows: &[u8], columns: usize, values: &[f32], out: &mut Strip<'_>) {
+    // SAFETY: the caller's promise.
+    unsafe { plain::products::<V>(rows, columns, values, out) }
 }
 
 /// # Safety
