@@ -36,6 +36,14 @@ enum Dimensions<'a> {
     RowMajor(&'a [usize]),
 }
 
+/// Where a tensor of a checkpoint is, to be asked for its bytes often.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Of a folder's files; 0 in a GGUF.
+    shard: usize,
+    tensor: usize,
+}
+
 /// A tensor in a list of them: what it is, not its values.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listed {
@@ -117,6 +125,32 @@ impl Checkpoint {
             };
             Error::new(self.path(), fault)
         })
+    }
+
+    /// Where the tensor with this name is, where there is one.
+    pub fn place(&self, name: &str) -> Option<Place> {
+        match self {
+            Checkpoint::Gguf(file) => {
+                let tensor = file.tensors().iter().position(|tensor| tensor.name == name)?;
+                Some(Place { shard: 0, tensor })
+            }
+            Checkpoint::Folder(folder) => {
+                let (shard, tensor) = folder.numbers(name)?;
+                Some(Place { shard, tensor })
+            }
+        }
+    }
+
+    /// The bytes of the tensor at a place that [`Checkpoint::place`] gave: from the map, but for what a PyTorch file has in
+    /// steps.
+    ///
+    /// # Panics
+    /// If the place is not one of this checkpoint.
+    pub fn bytes(&self, place: Place) -> Cow<'_, [u8]> {
+        match self {
+            Checkpoint::Gguf(file) => Cow::Borrowed(file.bytes(&file.tensors()[place.tensor])),
+            Checkpoint::Folder(folder) => folder.shards()[place.shard].bytes(place.tensor),
+        }
     }
 
     pub fn contains(&self, name: &str) -> bool {

@@ -56,6 +56,11 @@ impl Folder {
         Some((&self.shards[shard], place))
     }
 
+    /// The number of the tensor's shard, and of its place there.
+    pub(crate) fn numbers(&self, name: &str) -> Option<(usize, usize)> {
+        self.places.get(name).copied()
+    }
+
     pub(crate) fn raw(&self, name: &str) -> Option<Raw<'_>> {
         self.place(name).map(|(shard, place)| shard.tensor(place))
     }

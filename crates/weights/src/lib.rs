@@ -24,7 +24,7 @@ mod split;
 mod vocabulary;
 
 pub use adapter::{Adapter, is_adapter};
-pub use checkpoint::{Checkpoint, Listed, View};
+pub use checkpoint::{Checkpoint, Listed, Place, View};
 pub use error::{Error, Fault, Kind};
 pub use folder::Folder;
 pub use huacaya_kernels::Format;
