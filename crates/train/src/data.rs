@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
+use huacaya_engine::template::{Chat, Prompt, Rendered, Role, Turn};
 use huacaya_engine::tokenizer::Tokenizer;
+use huacaya_engine::{Kind, Model};
 use serde::Deserialize;
 
 use crate::random::Random;
@@ -65,10 +67,62 @@ impl Example {
             let written = example.tokens.len() - start;
             example.reply.extend((0..written).map(|place| place >= read));
         }
-        example.tokens.truncate(context);
-        example.reply.truncate(context);
-        example
+        example.shorten(context)
     }
+
+    /// Tokens of a whole dialogue as the model's own template has them when it is asked for the last reply. Earlier replies
+    /// are learned where they stand there as they were given. A model without a template reads the question as raw text,
+    /// and the answer as its continuation.
+    pub fn of(dialogue: &Dialogue, model: &Model) -> Result<Example> {
+        let mut example = Example { tokens: Vec::new(), reply: Vec::new() };
+        let mut replies: Vec<(usize, Vec<u32>)> = Vec::new();
+        let mut turns = Vec::new();
+        for (question, answer) in &dialogue.turns {
+            let turn = |role, text: &str| Turn { role, text: text.to_owned(), thought: String::new() };
+            turns.push(turn(Role::User, question));
+            let chat =
+                |turns: &[Turn]| Chat { system: dialogue.system.clone(), turns: turns.to_vec(), ..Chat::default() };
+            let rendered = |turns: &[Turn]| -> Result<Rendered> {
+                Ok(match model.description().kind {
+                    Kind::Chat => model.render(&Prompt::Chat(chat(turns)))?,
+                    Kind::Base => {
+                        let text: String = turns.iter().map(|turn| turn.text.as_str()).collect();
+                        model.render(&Prompt::Raw(text))?
+                    }
+                })
+            };
+            let asked = rendered(&turns)?;
+            turns.push(turn(Role::Assistant, answer));
+            let answered = rendered(&turns)?.tokens;
+            let start = asked.tokens.iter().zip(&answered).take_while(|(a, b)| a == b).count();
+            let after = rendered(&[turns.as_slice(), &[turn(Role::User, question)]].concat())?.tokens;
+            let follows =
+                after.get(answered.len()).filter(|id| asked.ends.contains(id) && after.starts_with(&answered));
+            let end = follows.copied().or(model.tokenizer().eos());
+            example.tokens = answered;
+            example.tokens.extend(end);
+            replies.push((start, example.tokens[start..].to_vec()));
+        }
+        example.reply = vec![false; example.tokens.len()];
+        for (start, reply) in replies {
+            if example.tokens[start.min(example.tokens.len())..].starts_with(&reply) {
+                example.reply[start..start + reply.len()].fill(true);
+            }
+        }
+        Ok(example.shorten(model.context()))
+    }
+
+    fn shorten(mut self, context: usize) -> Example {
+        self.tokens.truncate(context);
+        self.reply.truncate(context);
+        self
+    }
+}
+
+/// Reads every dialogue of a file, rendered as the model's own template has it.
+pub fn read_for(path: &Path, model: &Model) -> Result<Vec<Example>> {
+    let lines: Vec<Dialogue> = read_lines(path)?;
+    lines.iter().map(|dialogue| Example::of(dialogue, model)).collect()
 }
 
 /// Reads every dialogue of a file.

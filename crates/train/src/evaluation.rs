@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use huacaya_engine::sampling::Sampling;
 use huacaya_engine::template::{Chat, Prompt, Role, Turn};
-use huacaya_engine::{Engine, Event, Model, Request};
+use huacaya_engine::{Adapter, Engine, Event, Model, Request};
 use serde::Deserialize;
 
 use crate::{Result, data};
@@ -93,6 +93,16 @@ impl fmt::Display for Report {
 
 /// The likeliest answer, through the same engine, template and context as in the window.
 pub fn ask(engine: &Engine, model: &Arc<Model>, question: &Question) -> Result<String> {
+    ask_beside(engine, model, &[], question)
+}
+
+/// As [`ask`], with adapters of full strength beside the model.
+pub fn ask_beside(
+    engine: &Engine,
+    model: &Arc<Model>,
+    adapters: &[Arc<Adapter>],
+    question: &Question,
+) -> Result<String> {
     let turn = |role, text: &str| Turn { role, text: text.to_owned(), thought: String::new() };
     let before = question.before.iter();
     let mut turns: Vec<Turn> =
@@ -100,7 +110,7 @@ pub fn ask(engine: &Engine, model: &Arc<Model>, question: &Question) -> Result<S
     turns.push(turn(Role::User, &question.question));
     let request = Request {
         model: Arc::clone(model),
-        adapters: Vec::new(),
+        adapters: adapters.iter().map(|adapter| (Arc::clone(adapter), 1.0)).collect(),
         prompt: Prompt::Chat(Chat { system: SYSTEM.to_owned(), turns, ..Chat::default() }),
         negative: None,
         sampling: Sampling { temperature: 0.0, ..Sampling::default() },

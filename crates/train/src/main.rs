@@ -1,9 +1,10 @@
-//! `huacaya-train RECIPE [train | first [FILE] | export [FILE] | evaluate [FILE] | speed | ask QUESTION…]`: trains a model as a recipe
-//! says.
+//! `huacaya-train RECIPE [train | first [FILE] | export [FILE] | evaluate [FILE] | speed | ask QUESTION…]`: trains a model, or a
+//! LoRA adapter beside one, as a recipe says.
 //!
 //! `train` (the default) goes on from the newest checkpoint, writes the model file at the end and asks it the held-out
 //! questions. A file named `stop` in the work folder stops it after a checkpoint. `first` writes the model file with untrained
-//! weights, `export` with those of the newest checkpoint; `evaluate` asks a model file the held-out questions.
+//! weights, `export` with those of the newest checkpoint; `evaluate` asks a model file the held-out questions. Of an adapter,
+//! whose recipe names a `base`, there are `train`, `export [FOLDER]`, `evaluate [FOLDER]` and `ask`.
 
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -13,12 +14,12 @@ use std::time::Instant;
 
 use huacaya_engine::candle::{Ops, Plain};
 use huacaya_engine::tokenizer::Tokenizer;
-use huacaya_engine::{Engine, LoadOptions, Model};
+use huacaya_engine::{Adapter, Engine, LoadOptions, Model};
 use huacaya_progress::unwatched;
 use huacaya_train::checkpoint::Named;
 use huacaya_train::evaluation::{self, Question, Report};
 use huacaya_train::ops::Training;
-use huacaya_train::{Error, Recipe, Result, Run, data, export, run};
+use huacaya_train::{Error, Recipe, Result, Run, data, export, lora, run};
 use huacaya_weights::Format;
 
 /// Steps that `speed` times.
@@ -43,6 +44,9 @@ fn main() -> ExitCode {
 }
 
 fn perform(path: &Path, command: &str, rest: &[String]) -> Result<()> {
+    if lora::Recipe::is_at(path)? {
+        return adapt(&lora::Recipe::read(path)?, command, rest);
+    }
     let recipe = Recipe::read(path)?;
     let tokenizer_path = &recipe.files.tokenizer;
     let bytes = std::fs::read(tokenizer_path).map_err(|source| Error::Io { path: tokenizer_path.clone(), source })?;
@@ -54,13 +58,13 @@ fn perform(path: &Path, command: &str, rest: &[String]) -> Result<()> {
         "train" => {
             train(recipe.clone(), &tokenizer)?;
             write_model(&recipe, &tokenizer, &newest()?, &recipe.files.model)?;
-            evaluate(&recipe, &recipe.files.model)
+            evaluate(&recipe.files.held_out, &load(&recipe.files.model)?, &[])
         }
         "first" => write_model(&recipe, &tokenizer, &run::first_weights(&config, recipe.seed)?, &model()),
         "export" => write_model(&recipe, &tokenizer, &newest()?, &model()),
-        "evaluate" => evaluate(&recipe, &model()),
+        "evaluate" => evaluate(&recipe.files.held_out, &load(&model())?, &[]),
         "speed" => speed(&recipe, &tokenizer),
-        "ask" => ask(&recipe.files.model, &rest[1..]),
+        "ask" => ask(&load(&recipe.files.model)?, &[], &rest[1..]),
         other => Err(Error::Recipe { what: format!("there is no command `{other}`") }),
     }
 }
@@ -104,12 +108,44 @@ fn speed(recipe: &Recipe, tokenizer: &Tokenizer) -> Result<()> {
     Ok(())
 }
 
-/// Asks a model file the held-out questions.
-fn evaluate(recipe: &Recipe, model: &Path) -> Result<()> {
-    let (engine, model) = load(model)?;
+/// As [`perform`], of an adapter.
+fn adapt(recipe: &lora::Recipe, command: &str, rest: &[String]) -> Result<()> {
+    let folder = rest.get(1).map_or(recipe.files.adapter.clone(), PathBuf::from);
+    let beside = |folder: &Path| -> Result<_> {
+        let (engine, model) = load(&recipe.base)?;
+        let adapter = Arc::new(Adapter::load(folder, &model)?);
+        Ok(((engine, model), [adapter]))
+    };
+    match command {
+        "train" => {
+            let mut run = lora::Run::open(recipe)?;
+            let parameters: usize = run.weights().iter().map(|(_, tensor)| tensor.elem_count()).sum();
+            println!("{parameters} parameters, at step {}", run.run().state().step);
+            let stop = recipe.files.work.join("stop");
+            run.run().train(&mut |_| if stop.exists() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })?;
+            run.save(&recipe.files.adapter)?;
+            println!("wrote {}", recipe.files.adapter.display());
+            let (loaded, adapters) = beside(&recipe.files.adapter)?;
+            evaluate(&recipe.files.held_out, &loaded, &adapters)
+        }
+        "export" => lora::Run::open(recipe)?.save(&folder),
+        "evaluate" => {
+            let (loaded, adapters) = beside(&folder)?;
+            evaluate(&recipe.files.held_out, &loaded, &adapters)
+        }
+        "ask" => {
+            let (loaded, adapters) = beside(&recipe.files.adapter)?;
+            ask(&loaded, &adapters, &rest[1..])
+        }
+        other => Err(Error::Recipe { what: format!("of an adapter there is no command `{other}`") }),
+    }
+}
+
+/// Asks a model the held-out questions.
+fn evaluate(held_out: &Path, (engine, model): &Loaded, adapters: &[Arc<Adapter>]) -> Result<()> {
     let mut report = Report::default();
-    for question in evaluation::read(&recipe.files.held_out)? {
-        let answer = evaluation::ask(&engine, &model, &question)?;
+    for question in evaluation::read(held_out)? {
+        let answer = evaluation::ask_beside(engine, model, adapters, &question)?;
         let right = question.right(&answer);
         report.add(&question, right);
         if !right {
@@ -121,16 +157,17 @@ fn evaluate(recipe: &Recipe, model: &Path) -> Result<()> {
 }
 
 /// Prints the answer to each question, each asked alone.
-fn ask(model: &Path, questions: &[String]) -> Result<()> {
-    let (engine, model) = load(model)?;
+fn ask((engine, model): &Loaded, adapters: &[Arc<Adapter>], questions: &[String]) -> Result<()> {
     for text in questions {
         let question = Question { question: text.clone(), ..Question::default() };
-        println!("{text}\n  {}", evaluation::ask(&engine, &model, &question)?);
+        println!("{text}\n  {}", evaluation::ask_beside(engine, model, adapters, &question)?);
     }
     Ok(())
 }
 
-fn load(model: &Path) -> Result<(Engine, Arc<Model>)> {
+type Loaded = (Engine, Arc<Model>);
+
+fn load(model: &Path) -> Result<Loaded> {
     let model = Model::load(model, &LoadOptions::default(), &mut unwatched())?;
     Ok((Engine::start()?, Arc::new(model)))
 }

@@ -25,6 +25,11 @@ impl Random {
         ((self.next() >> 11) + 1) as f64 / (1u64 << 53) as f64
     }
 
+    /// Uniformly distributed in (-bound, bound].
+    pub fn within(&mut self, bound: f64) -> f32 {
+        (bound * (2.0 * self.unit() - 1.0)) as f32
+    }
+
     /// Normally distributed with mean 0 (Box and Muller).
     pub fn normal(&mut self, deviation: f64) -> f32 {
         let radius = (-2.0 * self.unit().ln()).sqrt();

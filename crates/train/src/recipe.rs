@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use huacaya_engine::config::{Architecture, Biases, Config};
 use huacaya_engine::rope::{Pairs, RopeConfig};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result};
@@ -90,6 +91,18 @@ pub struct Stage {
     pub rate_end: f32,
 }
 
+/// The way through the data, for whatever is trained.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Course {
+    pub seed: u64,
+    /// Folder for checkpoints and the log.
+    pub work: PathBuf,
+    pub batch: Batch,
+    pub optimizer: Optimizer,
+    pub stages: Vec<Stage>,
+    pub checkpoint_minutes: u64,
+}
+
 /// Which tokens are learned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -103,34 +116,26 @@ pub enum LossOn {
 impl Recipe {
     /// Reads and checks a recipe; its paths are made whole.
     pub fn read(path: &Path) -> Result<Recipe> {
-        let text = std::fs::read_to_string(path).map_err(Error::io(path))?;
-        let mut recipe: Recipe = serde_json::from_str(&text).map_err(|source| Error::Json {
-            path: path.to_path_buf(),
-            line: source.line(),
-            source,
-        })?;
-        let folder = path.parent().unwrap_or(Path::new("."));
+        let mut recipe: Recipe = read_json(path)?;
         let files = &mut recipe.files;
         let named = [&mut files.tokenizer, &mut files.held_out, &mut files.work, &mut files.model];
-        for file in named.into_iter().chain(recipe.stages.iter_mut().map(|stage| &mut stage.data)) {
-            *file = folder.join(&*file);
+        make_whole(path, named.into_iter().chain(recipe.stages.iter_mut().map(|stage| &mut stage.data)));
+        if recipe.model.heads == 0 || !recipe.model.hidden.is_multiple_of(recipe.model.heads) {
+            return Err(Error::Recipe { what: "the hidden size is no multiple of the heads".to_owned() });
         }
-        recipe.check()?;
+        recipe.course().check()?;
         Ok(recipe)
     }
 
-    fn check(&self) -> Result<()> {
-        let fault = |what: &str| Err(Error::Recipe { what: what.to_owned() });
-        if self.model.heads == 0 || !self.model.hidden.is_multiple_of(self.model.heads) {
-            return fault("the hidden size is no multiple of the heads");
+    pub fn course(&self) -> Course {
+        Course {
+            seed: self.seed,
+            work: self.files.work.clone(),
+            batch: self.batch.clone(),
+            optimizer: self.optimizer.clone(),
+            stages: self.stages.clone(),
+            checkpoint_minutes: self.checkpoint_minutes,
         }
-        if self.batch.shards == 0 || self.batch.tokens < 2 {
-            return fault("a step has no tokens");
-        }
-        if self.stages.is_empty() || self.stages.iter().any(|stage| stage.steps == 0) {
-            return fault("a stage has no steps");
-        }
-        Ok(())
     }
 
     /// The model's shape for a tokenizer of `vocabulary` pieces. Input and output embeddings are one.
@@ -153,6 +158,31 @@ impl Recipe {
             tied: true,
             context: shape.context,
         }
+    }
+}
+
+/// Reads a recipe of any kind.
+pub(crate) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T> {
+    let text = std::fs::read_to_string(path).map_err(Error::io(path))?;
+    serde_json::from_str(&text).map_err(|source| Error::Json { path: path.to_path_buf(), line: source.line(), source })
+}
+
+/// Paths in the recipe at `path` are relative to its folder.
+pub(crate) fn make_whole<'a>(path: &Path, files: impl Iterator<Item = &'a mut PathBuf>) {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    files.for_each(|file| *file = folder.join(&*file));
+}
+
+impl Course {
+    pub(crate) fn check(&self) -> Result<()> {
+        let fault = |what: &str| Err(Error::Recipe { what: what.to_owned() });
+        if self.batch.shards == 0 || self.batch.tokens < 2 {
+            return fault("a step has no tokens");
+        }
+        if self.stages.is_empty() || self.stages.iter().any(|stage| stage.steps == 0) {
+            return fault("a stage has no steps");
+        }
+        Ok(())
     }
 
     /// Steps of all stages.

@@ -18,7 +18,7 @@ use crate::data::{self, Batch, Example};
 use crate::ops::{Training, cross_entropy};
 use crate::optimizer::{self, Moments};
 use crate::random::Random;
-use crate::recipe::Stage;
+use crate::recipe::{Course, Stage};
 use crate::{Error, Recipe, Result, schedule};
 
 /// Steps between two lines of the log.
@@ -29,8 +29,7 @@ const DEVIATION: f64 = 0.02;
 
 /// A run in progress. What it reads and writes is told by its recipe.
 pub struct Run {
-    recipe: Recipe,
-    config: Config,
+    course: Course,
     /// Of each stage; stages with the same file share them.
     examples: Vec<Arc<Vec<Example>>>,
     names: Vec<String>,
@@ -86,32 +85,52 @@ impl Run {
     /// As [`Run::open`], over given examples of each stage and given operations.
     pub fn new(recipe: Recipe, vocabulary: usize, examples: Vec<Arc<Vec<Example>>>, ops: Arc<dyn Ops>) -> Result<Run> {
         let config = recipe.config(vocabulary);
-        let work = &recipe.files.work;
+        let first = || first_weights(&config, recipe.seed);
+        Run::over(recipe.course(), examples, &config.parameters(), first, |variables| {
+            let tensors: HashMap<String, Tensor> =
+                variables.iter().map(|(name, variable)| (name.clone(), variable.as_tensor().clone())).collect();
+            Ok(Decoder::with_ops(&config, &tensors, ops)?)
+        })
+    }
+
+    /// Trains the `parameters` (names and shapes) of whatever decoder is made over them: with the values of the newest
+    /// checkpoint or, where there is none, of `first`, which are in the same order.
+    pub(crate) fn over(
+        course: Course,
+        examples: Vec<Arc<Vec<Example>>>,
+        parameters: &[(String, Vec<usize>)],
+        first: impl FnOnce() -> Result<Named>,
+        decoder: impl FnOnce(&[(String, Var)]) -> Result<Decoder>,
+    ) -> Result<Run> {
+        let work = &course.work;
         std::fs::create_dir_all(work).map_err(Error::io(work))?;
         let unusable = |of: &Vec<Example>| of.is_empty() || of.iter().any(|example| example.tokens.len() < 2);
-        if examples.len() != recipe.stages.len() || examples.iter().any(|of| unusable(of)) {
+        if examples.len() != course.stages.len() || examples.iter().any(|of| unusable(of)) {
             return Err(Error::Recipe { what: "the data has no dialogues, or an empty one".to_owned() });
         }
         let (state, weights, moments) = match checkpoint::newest(work) {
-            Some(folder) => checkpoint::read(&folder, &config.parameters())?,
+            Some(folder) => checkpoint::read(&folder, parameters)?,
             None => {
-                let weights = first_weights(&config, recipe.seed)?;
+                let weights = first()?;
                 let lengths: Vec<usize> = weights.iter().map(|(_, tensor)| tensor.elem_count()).collect();
                 (State::default(), weights, Moments::zeros(&lengths))
             }
         };
-        let names = weights.iter().map(|(name, _)| name.clone()).collect();
-        let variables = weights.iter().map(|(_, tensor)| Var::from_tensor(tensor)).collect::<Result<Vec<_>, _>>()?;
-        let tensors: HashMap<String, Tensor> = std::iter::zip(&weights, &variables)
-            .map(|((name, _), variable)| (name.clone(), variable.as_tensor().clone()))
-            .collect();
-        let decoder = Decoder::with_ops(&config, &tensors, ops)?;
+        let variables = weights.into_iter().map(|(name, tensor)| Ok((name, Var::from_tensor(&tensor)?)));
+        let variables = variables.collect::<Result<Vec<_>>>()?;
+        let decoder = decoder(&variables)?;
+        let (names, variables) = variables.into_iter().unzip();
         let log = work.join(LOG);
-        Ok(Run { recipe, config, examples, names, variables, moments, decoder, state, batches: Vec::new(), log })
+        Ok(Run { course, examples, names, variables, moments, decoder, state, batches: Vec::new(), log })
     }
 
     pub fn config(&self) -> &Config {
-        &self.config
+        self.decoder.config()
+    }
+
+    /// The model as it is trained.
+    pub fn decoder(&self) -> &Decoder {
+        &self.decoder
     }
 
     pub fn state(&self) -> &State {
@@ -126,9 +145,9 @@ impl Run {
 
     /// Trains to the end of the recipe. Asked to stop, it writes a checkpoint first.
     pub fn train(&mut self, watch: Watch) -> Result<()> {
-        let total = self.recipe.steps();
+        let total = self.course.steps();
         let mut saved = Instant::now();
-        let every = Duration::from_secs(self.recipe.checkpoint_minutes * 60);
+        let every = Duration::from_secs(self.course.checkpoint_minutes * 60);
         let (mut began, mut since) = (Instant::now(), self.state.tokens);
         while self.state.step < total {
             let progress = Progress { done: self.state.step as u64, total: total as u64 };
@@ -157,7 +176,7 @@ impl Run {
         if self.enter_stage() || self.batches.is_empty() {
             self.batches = self.order();
         }
-        let shards = self.recipe.batch.shards;
+        let shards = self.course.batch.shards;
         if self.state.batch + shards > self.batches.len() {
             self.state.epoch += 1;
             self.state.batch = 0;
@@ -167,8 +186,8 @@ impl Run {
             .batches
             .get(self.state.batch..self.state.batch + shards)
             .ok_or_else(|| Error::Recipe { what: format!("the data give less than the {shards} batches of a step") })?;
-        let (index, within) = self.recipe.stage(self.state.step);
-        let (stage, examples) = (&self.recipe.stages[index], &self.examples[index]);
+        let (index, within) = self.course.stage(self.state.step);
+        let (stage, examples) = (&self.course.stages[index], &self.examples[index]);
         let shards: Vec<Batch> = chosen.iter().map(|chosen| data::batch(examples, chosen, stage.loss)).collect();
         let learned: usize = shards.iter().map(|shard| shard.targets.len()).sum();
         let (loss, gradients) = self.gradients(&shards, 1.0 / learned.max(1) as f32)?;
@@ -176,7 +195,7 @@ impl Run {
         if !loss.is_finite() || !norm.is_finite() {
             return Err(Error::Diverged { step: self.state.step, loss });
         }
-        let settings = &self.recipe.optimizer;
+        let settings = &self.course.optimizer;
         let scale = if norm > settings.clip { settings.clip / norm } else { 1.0 };
         let rate = schedule::rate(stage, within);
         let number = self.state.step + 1;
@@ -190,7 +209,7 @@ impl Run {
 
     /// Where the step belongs to the next stage: its data begin from the start, unless they are the same.
     fn enter_stage(&mut self) -> bool {
-        let (stage, _) = self.recipe.stage(self.state.step);
+        let (stage, _) = self.course.stage(self.state.step);
         let before = std::mem::replace(&mut self.state.stage, stage);
         let other = !Arc::ptr_eq(&self.examples[before], &self.examples[stage]);
         if other {
@@ -200,7 +219,7 @@ impl Run {
     }
 
     fn order(&self) -> Vec<Vec<usize>> {
-        data::epoch(&self.examples[self.state.stage], &self.recipe.batch, self.recipe.seed, self.state.epoch)
+        data::epoch(&self.examples[self.state.stage], &self.course.batch, self.course.seed, self.state.epoch)
     }
 
     /// Loss and the gradient of every parameter, added over the shards in their order. Each shard has a thread: the small
@@ -233,7 +252,7 @@ impl Run {
     }
 
     fn save(&self) -> Result<()> {
-        checkpoint::write(&self.recipe.files.work, &self.state, &self.weights(), &self.moments)?;
+        checkpoint::write(&self.course.work, &self.state, &self.weights(), &self.moments)?;
         Ok(())
     }
 
@@ -242,8 +261,8 @@ impl Run {
         let file = std::fs::OpenOptions::new().create(true).append(true).open(&self.log);
         let mut file = file.map_err(Error::io(&self.log))?;
         let head = if new { "step\tstage\tepoch\trate\tloss\tnorm\ttokens\ttokens_per_second\n" } else { "" };
-        let (index, within) = self.recipe.stage(self.state.step - 1);
-        let stage = &self.recipe.stages[index];
+        let (index, within) = self.course.stage(self.state.step - 1);
+        let stage = &self.course.stages[index];
         let rate = schedule::rate(stage, within);
         let State { step: number, epoch, tokens, .. } = &self.state;
         let (name, loss, norm) = (&stage.name, step.loss, step.norm);
