@@ -54,23 +54,31 @@ fn group<L: Lanes, S: Stored<Unit = u8>, const Q: usize>(keys: Tile<'_>, queries
     let out = &mut out[..Q];
     for (j, row) in keys.rows.chunks_exact(keys.row_bytes()).take(keys.count.min(ATTENTION_TILE)).enumerate() {
         let mut sums = [L::zero(); Q];
-        let mut add = |at: usize, key: [L; 2]| {
-            for (sum, ours) in sums.iter_mut().zip(&ours) {
-                *sum = key[0].fused(L::load(&ours[2 * at]), *sum);
-                *sum = key[1].fused(L::load(&ours[2 * at + 1]), *sum);
-            }
-        };
         for at in 0..blocks {
-            add(at, S::block(&row[at * S::LENGTH..]));
+            add_products(&mut sums, &ours, at, S::block(&row[at * S::LENGTH..]));
         }
         if rest {
-            add(blocks, S::rest(&row[blocks * S::LENGTH..]));
+            add_products(&mut sums, &ours, blocks, S::rest(&row[blocks * S::LENGTH..]));
         }
         for (q, sum) in sums.into_iter().enumerate() {
             out[q][j] = sum.fold();
         }
     }
     Q
+}
+
+/// Block `at` of a key with the same of each query. A function, since a closure would not be compiled for the set.
+#[inline(always)]
+fn add_products<L: Lanes, const Q: usize>(
+    sums: &mut [L; Q],
+    queries: &[&[[f32; LANES]]; Q],
+    at: usize,
+    key: [L; 2],
+) {
+    for q in 0..Q {
+        sums[q] = key[0].fused(L::load(&queries[q][2 * at]), sums[q]);
+        sums[q] = key[1].fused(L::load(&queries[q][2 * at + 1]), sums[q]);
+    }
 }
 
 #[inline(always)]
