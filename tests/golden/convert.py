@@ -4,6 +4,8 @@ Takes llama.cpp's source from the cache of `quantize.py` (run that first). Each 
 with the SHA-256 of every tensor's bytes (at F16, BF16 and F32), its type and shape, and every key. What a case is about:
   llama   F16 in two .bin shards with rotary_emb.inv_freq, keys and values shared, linear scaling, tokenizer.model,
           added_tokens.json, a template, recommended sampling
+  merges  what `transformers` makes of `llama`'s tokenizer.model, a tokenizer.json with merges, and one token more; without
+          the model. expected.json has the scores of the model that it was made of
   mistral BF16, YaRN, added_tokens_decoder
   llama3  BF16, llama3's scaling, one matrix for both ends, tokenizer.json, what begins a text is said by its template
   qwen2   F16, biases, more rows than tokens, one matrix for both ends
@@ -13,6 +15,10 @@ with the SHA-256 of every tensor's bytes (at F16, BF16 and F32), its type and sh
 With ../shared/reference/tokenizer.model beside the checkout, it also says whether the 55,296 pieces of the real vocabulary
 are read alike: it writes a model's folder to --real FOLDER, converts it, and leaves the result there for a comparison by
 hand.
+
+Not equal, and otherwise in expected.json:
+  merges: tokenizer.ggml.scores: llama.cpp writes -1000 for each piece of a tokenizer.json, with which it cuts words otherwise
+      than `transformers`; ours are SentencePiece's own.
 
 Not equal, and left out of expected.json:
   general.{author,version,organization,finetune,basename,license*,tags,languages,base_model*,dataset*}: llama.cpp guesses them
@@ -35,6 +41,7 @@ import sentencepiece
 import torch
 from safetensors.torch import save_file
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, processors
+from transformers import AutoTokenizer
 
 CACHE = Path(os.environ.get("HUACAYA_GGML", Path(tempfile.gettempdir()) / "huacaya-ggml"))
 SOURCE = next(CACHE.glob("llama_cpp_python-*")) / "vendor/llama.cpp"
@@ -166,6 +173,24 @@ def case_llama(folder):
         torch.save({name: tensors[name] for name in part}, folder / file)
         weight_map |= {name: file for name in part}
     write_json(folder / "pytorch_model.bin.index.json", {"metadata": {"total_size": 0}, "weight_map": weight_map})
+
+
+def case_merges(folder):
+    """Returns the scores that the pieces had."""
+    with tempfile.TemporaryDirectory() as place:
+        place = Path(place)
+        pieces = sentencepiece_model(place)
+        model = sentencepiece.SentencePieceProcessor(str(place / "tokenizer.model"))
+        write_json(place / "config.json", config("llama", "LlamaForCausalLM", pieces, 1))
+        tokenizer = AutoTokenizer.from_pretrained(place)
+        tokenizer.add_tokens(["<|sep|>"])
+        tokenizer.save_pretrained(place)
+        shutil.copyfile(place / "tokenizer.json", folder / "tokenizer.json")
+    named = {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>", "add_bos_token": True, "tokenizer_class": "LlamaTokenizerFast"}
+    write_json(folder / "tokenizer_config.json", named)
+    write_json(folder / "config.json", config("llama", "LlamaForCausalLM", pieces + 1, 1))
+    save_file(state(pieces + 1, 1, torch.float16), folder / "model.safetensors", metadata={"format": "pt"})
+    return [*(model.get_score(i) for i in range(pieces)), -1000.0]
 
 
 def case_mistral(folder):
@@ -312,6 +337,14 @@ def main():
         folder.mkdir(parents=True)
         make(folder)
         write_json(OUT / name / "expected.json", expected(folder, PRE.get(name)))
+    torch.manual_seed(4)
+    folder = OUT / "merges/model"
+    folder.mkdir(parents=True)
+    scores = case_merges(folder)
+    whole = expected(folder, None)
+    data = np.array(scores, "<f4").tobytes()
+    whole["keys"]["tokenizer.ggml.scores"] |= {"sha256": hashlib.sha256(data).hexdigest()}
+    write_json(OUT / "merges/expected.json", whole)
     torch.manual_seed(4)
     folder = OUT / "meta/model"
     folder.mkdir(parents=True)

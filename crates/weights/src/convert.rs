@@ -7,6 +7,7 @@
 mod fault;
 mod folder;
 mod hyperparameters;
+mod merges;
 mod meta;
 mod name;
 mod order;

@@ -21,6 +21,8 @@ pub enum Fault {
         "the importance matrix has {found} numbers for tensor `{tensor}`, which has {columns} columns. It was made for another model"
     )]
     Importance { tensor: String, columns: u64, found: usize },
+    #[error("the importance matrix knows none of the tensors that are to be rounded. It was made for another model")]
+    ImportanceForeign,
     #[error("is no importance matrix that can be read: {detail}")]
     ImportanceFile { detail: String },
     #[error("is of the architecture `{architecture}`, whose tensors this program does not know how to quantize")]

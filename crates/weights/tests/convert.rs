@@ -15,7 +15,7 @@ use huacaya_weights::{Fault as AnyFault, merge};
 use serde_json::Value as Json;
 use sha2::{Digest, Sha256};
 
-const CASES: [&str; 6] = ["llama", "mistral", "llama3", "qwen2", "qwen3", "meta"];
+const CASES: [&str; 7] = ["llama", "merges", "mistral", "llama3", "qwen2", "qwen3", "meta"];
 /// As in the golden script: what is longer is a hash there.
 const LIST_MAX: usize = 16;
 

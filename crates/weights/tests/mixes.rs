@@ -217,6 +217,11 @@ fn what_cannot_be_quantized_is_refused_by_name() {
     let refused =
         quantize(&source, &made, &wanted(Scheme::Q4_K_M, true), Some(&foreign), 1, &mut unwatched()).unwrap_err();
     assert!(refused.to_string().contains("blk.1.ffn_up.weight"), "{refused}");
+    let mut foreign = Importance::default();
+    foreign.add("encoder.layer.0.weight", &[1.0; 256], 1.0);
+    let refused =
+        quantize(&source, &made, &wanted(Scheme::Q4_K_M, true), Some(&foreign), 1, &mut unwatched()).unwrap_err();
+    assert!(matches!(refused.fault, AnyFault::Quantize(Fault::ImportanceForeign)), "{refused}");
 
     let mut odd = fs::read(&source).unwrap();
     let tensor = File::open(&source).unwrap().tensor("blk.2.ffn_gate.weight").unwrap().clone();

@@ -184,11 +184,12 @@ impl Source for FolderSource {
             Origin::Bytes(bytes) => return each(bytes),
             Origin::Step { step, stored, heads } => (&self.plan.steps[*step], *stored, heads),
         };
-        // Of a vector, each value is a row that can be turned.
-        let columns = if step.shape.len() > 1 { step.shape[1..].iter().product::<usize>().max(1) } else { 1 };
         let Some(heads) = heads else {
-            return self.plan.pieces(step, (values / columns).max(1) * columns, each);
+            let plan = &self.tensors[place];
+            return self.plan.pieces(step, plan.rows_of(values) * plan.columns(), each);
         };
+        // Of a vector, each value is a row that can be turned.
+        let columns = step.shape.get(1).copied().unwrap_or(1);
         let head_rows = step.shape[0] / heads;
         let head = head_rows * columns;
         let mut turned = Vec::new();

@@ -232,9 +232,8 @@ impl Source for MetaSource {
         each: &mut dyn FnMut(&[u8]) -> Result<(), Error>,
     ) -> Result<(), Error> {
         let Origin { stored, split, .. } = self.origins[place];
-        let columns = self.tensors[place].dimensions.first().copied().unwrap_or(1).max(1) as usize;
-        let row_bytes = columns * stored.block_bytes();
-        let rows = (values / columns).max(1);
+        let plan = &self.tensors[place];
+        let (rows, row_bytes) = (plan.rows_of(values), plan.row_bytes(stored));
         let parts: Vec<_> = self.parts(place).map(|(rank, tensor)| rank.bytes(tensor)).collect();
         if split != Split::Columns {
             return parts.iter().flat_map(|part| part.chunks(rows * row_bytes)).try_for_each(each);

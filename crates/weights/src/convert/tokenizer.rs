@@ -1,4 +1,5 @@
-//! A tokenizer's keys: from `tokenizer.model` (SentencePiece), or else `tokenizer.json` (byte-level BPE).
+//! A tokenizer's keys: from `tokenizer.model` (SentencePiece), or else `tokenizer.json` (byte-level BPE, or SentencePiece's
+//! pieces and merges).
 //!
 //! Source: `_create_vocab_sentencepiece`, `get_vocab_base` and `LlamaModel.set_vocab` of `convert_hf_to_gguf.py`.
 
@@ -7,7 +8,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::hyperparameters::Hyperparameters;
-use super::{Fault, special};
+use super::{Fault, merges, special};
 use crate::Error;
 use crate::folder::folder_of;
 use crate::gguf::{Array, Metadata, Value as Gguf};
@@ -16,8 +17,9 @@ use crate::sentencepiece::{CONTROL, NORMAL, Piece, UNUSED, USER_DEFINED, pieces}
 use crate::vocabulary::{ADDED_BYTES_MAX, JSON_NAME, MODEL_NAME, TOKENIZER_BYTES_MAX, TOKENS_MAX};
 
 /// Of tokens that were added to a SentencePiece model, and of rows that no token has.
-const ADDED_SCORE: f32 = -1000.0;
-const PADDING_SCORE: f32 = -10000.0;
+pub(super) const ADDED_SCORE: f32 = -1000.0;
+pub(super) const PADDING_SCORE: f32 = -10000.0;
+const TOO_MANY_ROWS: &str = "the model has more rows than any vocabulary";
 /// Code Llama's vocabulary, and the tokens for text with a gap that only its size tells of.
 const CODE_LLAMA: u64 = 32_016;
 const CODE_LLAMA_TOKENS: [(&str, u32); 4] =
@@ -54,8 +56,16 @@ pub(super) fn keys(
         special::keys(metadata, folder, config, tokenizer.as_ref(), Some(size))?;
     } else if let Some(tokenizer) = &tokenizer {
         let failed = |detail: &str| Error::new(&json, Fault::Tokenizer { detail: detail.to_owned() });
-        byte_level(metadata, tokenizer, size, described.as_ref()).map_err(|detail| failed(&detail))?;
-        special::keys(metadata, folder, config, Some(tokenizer), None)?;
+        if size > TOKENS_MAX {
+            return Err(failed(TOO_MANY_ROWS));
+        }
+        let has_pieces = merges::are_in(tokenizer);
+        if has_pieces {
+            write_pieces(metadata, merges::pieces(tokenizer, size).map_err(|detail| failed(&detail))?);
+        } else {
+            byte_level(metadata, tokenizer, size, described.as_ref()).map_err(|detail| failed(&detail))?;
+        }
+        special::keys(metadata, folder, config, Some(tokenizer), has_pieces.then_some(size))?;
     } else {
         return Err(Error::new(folder, Fault::NoTokenizer));
     }
@@ -89,7 +99,7 @@ pub(super) fn sentencepiece(
 ) -> Result<(), Error> {
     let failed = |detail: &str| Error::new(path, Fault::Tokenizer { detail: detail.to_owned() });
     if size > TOKENS_MAX {
-        return Err(failed("the model has more rows than any vocabulary"));
+        return Err(failed(TOO_MANY_ROWS));
     }
     let bytes = read_bounded(path, TOKENIZER_BYTES_MAX)?;
     let mut list = pieces(&bytes).ok_or_else(|| failed("it is no SentencePiece model"))?;
@@ -116,15 +126,19 @@ pub(super) fn sentencepiece(
         let (text, kind) = added(text, token["special"] == true);
         put(id, text, kind);
     }
+    write_pieces(metadata, list);
+    Ok(())
+}
+
+fn write_pieces(metadata: &mut Metadata, list: Vec<Piece>) {
     metadata.set("tokenizer.ggml.model", "llama".into());
     metadata.set("tokenizer.ggml.pre", "default".into());
     metadata.set("tokenizer.ggml.scores", list.iter().map(|piece| piece.score).collect::<Vec<f32>>().into());
     let (texts, kinds) = list.into_iter().map(|piece| (piece.text, piece.kind)).unzip();
     tokens(metadata, texts, kinds);
-    Ok(())
 }
 
-fn padding(id: usize) -> String {
+pub(super) fn padding(id: usize) -> String {
     format!("[PAD{id}]")
 }
 
@@ -154,15 +168,10 @@ fn added(text: &str, special: bool) -> (String, u32) {
 fn byte_level(metadata: &mut Metadata, json: &Value, size: u64, described: Option<&Value>) -> Result<(), String> {
     let model = &json["model"];
     if model["type"].as_str().is_some_and(|kind| kind != "BPE") || !model["vocab"].is_object() {
-        return Err(format!("it is of the type {}; only BPE can be written", model["type"]));
-    }
-    if model["byte_fallback"] == true {
-        return Err(
-            "it is made from a SentencePiece model, whose scores it does not have. Fetch tokenizer.model, too".into()
-        );
-    }
-    if size > TOKENS_MAX {
-        return Err("the model has more rows than any vocabulary".into());
+        return Err(format!(
+            "it is of the type {}; only BPE can be written. Fetch tokenizer.model, too, if there is one",
+            model["type"]
+        ));
     }
     let pre = pre_tokenizer(&json["pre_tokenizer"])?;
     let mut texts: Vec<String> = (0..size as usize).map(padding).collect();

@@ -28,6 +28,21 @@ impl TensorPlan {
         let dimensions = shape.iter().rev().map(|&dimension| dimension as u64).collect();
         TensorPlan { name: name.to_owned(), dimensions, format }
     }
+
+    /// Values of a row.
+    pub(crate) fn columns(&self) -> usize {
+        self.dimensions.first().map_or(1, |columns| (*columns).max(1) as usize)
+    }
+
+    /// Bytes of a row in this format.
+    pub(crate) fn row_bytes(&self, format: Format) -> usize {
+        (self.columns() / format.block_length() * format.block_bytes()).max(1)
+    }
+
+    /// Rows that have about `values` values: at least one.
+    pub(crate) fn rows_of(&self, values: usize) -> usize {
+        (values / self.columns()).max(1)
+    }
 }
 
 /// A GGUF file in the making: tensors are streamed to it in the order of the plan. It has its name only after

@@ -101,10 +101,9 @@ impl Source for GgufSource {
         each: &mut dyn FnMut(&[u8]) -> Result<(), Error>,
     ) -> Result<(), Error> {
         let tensor = &self.file.tensors()[place];
-        let columns = columns(&self.tensors[place]);
-        let row_bytes = columns / tensor.format.block_length() * tensor.format.block_bytes();
-        let piece = row_bytes * (values / columns.max(1)).max(1);
-        self.file.bytes(tensor).chunks(piece.max(1)).try_for_each(each)
+        let plan = &self.tensors[place];
+        let piece = plan.rows_of(values) * plan.row_bytes(tensor.format);
+        self.file.bytes(tensor).chunks(piece).try_for_each(each)
     }
 
     fn will_need(&self, place: usize) {
@@ -185,6 +184,9 @@ pub(crate) fn write(
     watch: Watch<'_>,
 ) -> Result<Report, Error> {
     let (planned, _) = target_of(source, wanted)?;
+    if let Some(importance) = importance {
+        check_importance(source, &planned, importance)?;
+    }
     let mut writer = Writer::create(to, &with_formats(source.metadata(), wanted), &planned)?;
     let bytes = |(place, tensor): (usize, &TensorPlan)| {
         source.stored(place).bytes_of(tensor.dimensions.iter().product()).unwrap_or_default()
@@ -206,13 +208,8 @@ pub(crate) fn write(
             report.requantized += usize::from(!stored.is_plain());
             let weights = importance.and_then(|importance| importance.of(name));
             report.unweighted += usize::from(importance.is_some() && weights.is_none());
-            let columns = columns(target);
-            if let Some(weights) = weights.filter(|weights| weights.len() != columns) {
-                let (tensor, columns) = (name.clone(), columns as u64);
-                let fault = Fault::Importance { tensor, columns, found: weights.len() };
-                return Err(Error::new(source.path(), fault));
-            }
-            let rows = Rows { from: stored, to: target.format, columns, weights, threads: threads.max(1) };
+            let rows =
+                Rows { from: stored, to: target.format, columns: target.columns(), weights, threads: threads.max(1) };
             let not_finite = || Error::new(source.path(), Fault::NotFinite { tensor: name.clone() });
             rows.stream(source, place, not_finite, |source_bytes, slab| {
                 writer.bytes(name, slab)?;
@@ -225,6 +222,23 @@ pub(crate) fn write(
     Ok(report)
 }
 
+/// A matrix of another model is refused before anything is written.
+fn check_importance(source: &dyn Source, planned: &[TensorPlan], importance: &Importance) -> Result<(), Error> {
+    let failed = |fault| Err(Error::new(source.path(), fault));
+    let mut known = 0;
+    let converted = planned.iter().enumerate().filter(|(place, target)| source.stored(*place) != target.format);
+    let converted: Vec<&TensorPlan> = converted.map(|(_, target)| target).collect();
+    for target in &converted {
+        let Some(weights) = importance.of(&target.name) else { continue };
+        known += 1;
+        if weights.len() != target.columns() {
+            let (tensor, columns) = (target.name.clone(), target.columns() as u64);
+            return failed(Fault::Importance { tensor, columns, found: weights.len() });
+        }
+    }
+    if known == 0 && !converted.is_empty() { failed(Fault::ImportanceForeign) } else { Ok(()) }
+}
+
 fn step(progress: &mut Progress, bytes: u64, to: &Path, watch: Watch<'_>) -> Result<(), Error> {
     progress.done += bytes;
     match watch(*progress) {
@@ -235,11 +249,6 @@ fn step(progress: &mut Progress, bytes: u64, to: &Path, watch: Watch<'_>) -> Res
 
 pub(crate) fn same_file(from: &Path, to: &Path) -> bool {
     matches!((from.canonicalize(), to.canonicalize()), (Ok(from), Ok(to)) if from == to)
-}
-
-/// Values of a row.
-fn columns(tensor: &TensorPlan) -> usize {
-    tensor.dimensions.first().copied().unwrap_or(1) as usize
 }
 
 /// The source's keys, with what the new formats change.
