@@ -80,9 +80,8 @@ pub fn moderate(format: Format, block: &mut [u8], random: &mut Random) {
 }
 
 /// Scales that arithmetic stumbles over, as f16: zeros, subnormals, the largest, infinities and NaN of both signs.
-pub const STRANGE_HALVES: [u16; 14] = [
-    0x0000, 0x8000, 0x0001, 0x8001, 0x03ff, 0x83ff, 0x0400, 0x8400, 0x7bff, 0xfbff, 0x7c00, 0xfc00, 0x7e01, 0xfd01,
-];
+pub const STRANGE_HALVES: [u16; 14] =
+    [0x0000, 0x8000, 0x0001, 0x8001, 0x03ff, 0x83ff, 0x0400, 0x8400, 0x7bff, 0xfbff, 0x7c00, 0xfc00, 0x7e01, 0xfd01];
 /// The same as E8M0 exponents: subnormal (0, 1), the least, the largest, and what the standard calls NaN.
 pub const STRANGE_EXPONENTS: [u8; 7] = [0, 1, 2, 3, 127, 254, 255];
 /// The same as f32.
