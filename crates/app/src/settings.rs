@@ -48,6 +48,8 @@ fn check(key: &str, value: &Value) -> Result<()> {
             layer.as_ref().map(parameters::check).transpose()?.is_some()
         }
         "system_prompt" => value.is_string(),
+        // A face's own: what stands in its wizard.
+        "workshop" => value.is_object(),
         "model" => serde_json::from_value::<ModelId>(value.clone()).is_ok(),
         "device" => value.as_str().is_some_and(|id| devices::all().iter().any(|device| device.id == id)),
         "offline" | "welcomed" | "sidebar" | "panel" | "copy_thoughts" => value.is_boolean(),

@@ -9,7 +9,7 @@ use ts_rs::TS;
 
 use crate::error::Attempt;
 use crate::sql::{Damaged, integer, json, now_ms, text, to_json};
-use crate::{Error, Key, ModelId, ReportId, Result, Store, Time};
+use crate::{Error, Key, ModelId, Problem, ReportId, Result, Store, Time};
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, TS)]
 pub struct Report {
@@ -65,6 +65,9 @@ pub struct ReportRow {
     pub load_ms: Option<u64>,
     /// What loading and running it added to the memory of this program.
     pub peak_bytes: Option<u64>,
+    /// Why it was not measured, or not to the end.
+    #[serde(default)]
+    pub problem: Option<Problem>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, TS)]

@@ -955,7 +955,11 @@ scheme: string, bytes: number, perplexity: Perplexity | null, divergence: Diverg
 /**
  * What loading and running it added to the memory of this program.
  */
-peak_bytes: number | null, };
+peak_bytes: number | null, 
+/**
+ * Why it was not measured, or not to the end.
+ */
+problem: Problem | null, };
 
 /**
  * A repository, or a file at an address, with what can be downloaded of it.

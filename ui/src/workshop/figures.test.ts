@@ -3,12 +3,12 @@
 import { beforeEach, describe, expect, it } from "vitest";
 import { fresh } from "../../tests/fake";
 import { figureWords } from "./figure-words";
-import { bestOf, exportName, labelOf, measuredIn, METRICS, ordered, plotsOf, turned } from "./figures";
+import { bestOf, comparedWith, exportName, labelOf, measuredIn, METRICS, ordered, plotsOf, turned } from "./figures";
 import type { ReportRow } from "$api";
 
 const row = (scheme: string, bytes: number, perplexity: number | null, speed: number | null): ReportRow => ({
   name: `m-${scheme}`, model: null, scheme, bytes, perplexity: perplexity === null ? null : { value: perplexity, error: 0.05 }, divergence: null, accuracy: null,
-  prefill_tokens_s: null, decode_tokens_s: speed, load_ms: null, peak_bytes: null,
+  prefill_tokens_s: null, decode_tokens_s: speed, load_ms: null, peak_bytes: null, problem: null,
 }); // prettier-ignore
 const ROWS = [row("F16", 13e9, 9.128, 4), row("Q4_K", 4e9, 9.24, 12), row("Q2_K", 3e9, null, 15)];
 const perplexity = METRICS.find((metric) => metric.id === "perplexity")!;
@@ -30,6 +30,15 @@ describe("the table", () => {
     expect(turned(second, decode)).toBeNull();
     expect(schemes(ordered(ROWS, { metric: "perplexity", falling: true }))).toEqual(["Q4_K", "F16", "Q2_K"]);
     expect(ordered(ROWS, null)).toBe(ROWS);
+  });
+
+  it("says what divergence is from where the first could not be measured", () => {
+    const near = { mean: 0.01, top_agreement: 0.9 };
+    const problem = { code: "memory_short", values: {}, detail: "" };
+    expect(comparedWith([ROWS[0]!, { ...ROWS[1]!, divergence: near }])).toBeNull();
+    const rows = [{ ...row("F16", 13e9, null, null), problem }, ROWS[1]!, { ...ROWS[0]!, divergence: near }];
+    expect(comparedWith(rows)).toBe(rows[1]);
+    expect(comparedWith(rows.slice(0, 2))).toBeNull();
   });
 
   it("marks the best value where there is a choice", () => {

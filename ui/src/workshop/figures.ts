@@ -57,6 +57,12 @@ export function labelOf(rows: ReportRow[], row: ReportRow): string {
   return row.scheme !== "" && rows.filter((other) => other.scheme === row.scheme).length === 1 ? row.scheme : row.name;
 }
 
+/** What divergence is from where the first could not be measured: the first that could. `null`: the first, or nothing. */
+export function comparedWith(rows: ReportRow[]): ReportRow | null {
+  if (!rows[0]?.problem || !rows.some((row) => row.divergence)) return null;
+  return rows.find((row) => row.perplexity && !row.divergence) ?? null;
+}
+
 export type Point = { x: number; y: number; error: number; label: string };
 export type PlotOf = { y: "perplexity" | "divergence"; size: Point[]; speed: Point[] };
 

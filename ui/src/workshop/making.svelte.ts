@@ -12,6 +12,11 @@ const CONTEXT_FIRST = 4096;
 export type Measure = Omit<MeasureRequest, "text" | "evaluation"> & { text: Chosen | null; evaluation: { folder: Chosen | null; shots: number } | null };
 export type Importance = { kind: "none" } | { kind: "bundled" } | { kind: "text"; chosen: Chosen | null } | { kind: "file"; chosen: Chosen | null };
 export type Custom = { on: boolean; scheme: string; byHand: ByHand[] };
+/** The choices as they are kept for the next start. Files are not: a face never learns where they are. */
+export type Kept = {
+  step: Step; source: ModelId | null; adapters: Strength[]; context: number; several: boolean; picks: string[] | null; custom: Custom; importance: Importance["kind"]; measure: Measure;
+  name: string | null; output: Output;
+}; // prettier-ignore
 /** Something that will come out. */
 export type Outcome = { key: string; file: string; bytes: number; about: boolean; plan: SchemePlan; target: Target };
 
@@ -239,6 +244,33 @@ class Making {
       measure: requestOf($state.snapshot(this.measure) as Measure),
       output: this.output,
     });
+  }
+
+  get kept(): Kept {
+    const measure = $state.snapshot(this.measure) as Measure;
+    return {
+      step: this.step, source: this.source, adapters: $state.snapshot(this.adapters), context: this.context, several: this.several, picks: $state.snapshot(this.picks),
+      custom: $state.snapshot(this.custom), importance: this.importance.kind, name: this.typedName, output: this.output,
+      measure: { ...measure, text: null, evaluation: measure.evaluation && { ...measure.evaluation, folder: null } },
+    }; // prettier-ignore
+  }
+
+  /** As it was kept, perhaps by another version. Without its source there is nothing to go on with but what is wanted of any. */
+  restore(kept: Partial<Kept>) {
+    this.measure = { ...usualMeasure(), ...kept.measure };
+    const kind = kept.importance ?? "none";
+    this.importance = kind === "text" || kind === "file" ? { kind, chosen: null } : { kind };
+    this.several = kept.several ?? false;
+    if (kept.source == null || !mirror.models.has(kept.source)) return;
+    this.source = kept.source;
+    this.adapters = (kept.adapters ?? []).filter(({ model }) => mirror.models.has(model));
+    this.context = kept.context ?? CONTEXT_FIRST;
+    this.picks = kept.picks ?? null;
+    this.custom = { ...noCustom(), ...kept.custom };
+    this.typedName = kept.name ?? null;
+    this.output = kept.output ?? "gguf";
+    this.step = kept.step && STEPS.includes(kept.step) ? kept.step : "source";
+    if (this.custom.on) void this.#size();
   }
 
   next() {

@@ -4,11 +4,12 @@ import { render, screen, waitFor } from "@testing-library/svelte";
 import userEvent from "@testing-library/user-event";
 import { beforeEach, expect, it } from "vitest";
 import { fakeWire, fresh } from "../../tests/fake";
-import type { Change, Model } from "$api";
+import type { Change, Chosen, JsonValue, Model } from "$api";
 import { mirror } from "$state/mirror.svelte";
 import { view } from "$state/view.svelte";
 import { unset } from "../panel/layers";
 import { making, requestOf } from "./making.svelte";
+import Following from "./Following.svelte";
 import { make, workshop } from "./workshop.svelte";
 import WorkshopRoom from "./WorkshopRoom.svelte";
 
@@ -62,6 +63,31 @@ it("keeps the choices when the room is left", async () => {
   render(WorkshopRoom);
   expect(making.picked).toEqual(["F16", "Q5_K_M", "Q4_K_M", "Q3_K_M"]);
   expect(making.outcomes.map((one) => one.file)).toEqual(["F16", "Q5_K_M", "Q4_K_M", "Q3_K_M"].map((name) => `Llama-2-7b-hf-${name}.gguf`));
+});
+
+it("finds the choices again after a restart, and asks anew for files", async () => {
+  const { unmount } = render(Following);
+  making.take(mirror.models.get(1)!);
+  making.adapters = [{ model: 2, strength: 0.5 }];
+  making.picks = ["Q3_K_M"];
+  making.importance = { kind: "file", chosen: { id: 9, name: "x.dat" } as Chosen };
+  making.measure = { ...making.measure, context: 4096, speed: false, evaluation: { folder: { id: 3, name: "exam" } as Chosen, shots: 5 } };
+  making.typedName = "My own";
+  making.step = "measure";
+  workshop.compared = [1, 3];
+  await waitFor(() => expect(wire.named("set_setting")).toHaveLength(1));
+  const kept = wire.named("set_setting")[0] as { key: string; value: JsonValue };
+  unmount();
+  making.reset();
+  workshop.compared = [];
+
+  mirror.apply([{ kind: "setting", value: kept }, { kind: "removed", value: { table: "model", id: 3 } }]);
+  render(Following);
+  await waitFor(() => expect(making.source).toBe(1));
+  expect([making.adapters, making.picks, making.name, making.step]).toEqual([[{ model: 2, strength: 0.5 }], ["Q3_K_M"], "My own", "measure"]);
+  expect(making.importance).toEqual({ kind: "file", chosen: null });
+  expect(making.measure).toMatchObject({ context: 4096, speed: false, evaluation: { folder: null, shots: 5 } });
+  expect([making.waitsFor, workshop.compared]).toEqual(["importance", [1]]);
 });
 
 it("starts from an adapter with the base that its author names, under the adapter's name", () => {

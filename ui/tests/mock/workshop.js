@@ -118,7 +118,7 @@ window.__MOCK_REPORT__ = (rows, more = {}) => {
   };
   const row = (name, scheme, bytes, model) => {
     const [value, mean, agreement, prefill, decode, load, peak] = figures[scheme] ?? figures.Q4_K_M;
-    return { name, model, scheme, bytes, perplexity: { value, error: 0.058 }, divergence: scheme === "F16" ? null : { mean, top_agreement: agreement }, accuracy: null, prefill_tokens_s: prefill, decode_tokens_s: decode, load_ms: load, peak_bytes: peak * GB };
+    return { name, model, scheme, bytes, perplexity: { value, error: 0.058 }, divergence: scheme === "F16" ? null : { mean, top_agreement: agreement }, accuracy: null, prefill_tokens_s: prefill, decode_tokens_s: decode, load_ms: load, peak_bytes: peak * GB, problem: null };
   };
   const sizes = { F16: 13.86, Q8_0: 7.36, Q5_K_M: 4.93, Q4_K_M: 4.21, Q3_K_M: 3.42, Q2_K: 2.94 };
   const made = more.made?.map((model) => row(model.name, model.quantization, model.file_bytes, model.id)) ?? ["Q8_0", "Q5_K_M", "Q4_K_M", "Q2_K"].map((scheme, at) => row(`Chinese-LLaMA-2-7B-${scheme}`, scheme, sizes[scheme] * GB, [null, 8, 9, null][at]));

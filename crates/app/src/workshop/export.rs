@@ -17,7 +17,7 @@ use crate::{
 /// A column: its heading with the unit, and a row's value in it ("": not measured).
 type Column = (&'static str, fn(&ReportRow) -> String);
 
-const COLUMNS: [Column; 11] = [
+const COLUMNS: [Column; 12] = [
     ("Model", |row| row.name.clone()),
     ("Type", |row| row.scheme.clone()),
     ("Size (GiB)", |row| format!("{:.3}", row.bytes as f64 / f64::from(1 << 30))),
@@ -31,6 +31,7 @@ const COLUMNS: [Column; 11] = [
     ("Prefill (tokens/s)", |row| speed(row.prefill_tokens_s)),
     ("Decode (tokens/s)", |row| speed(row.decode_tokens_s)),
     ("Decode (ms/token)", |row| row.decode_tokens_s.map_or_else(String::new, |speed| format!("{:.1}", 1000.0 / speed))),
+    ("Not measured because", |row| row.problem.as_ref().map_or_else(String::new, |problem| problem.detail.clone())),
 ];
 
 /// In CSV bytes and milliseconds are exact.
@@ -211,6 +212,6 @@ mod tests {
         let lines: Vec<&str> = text.split("\r\n").collect();
         assert_eq!(lines.len(), 4);
         assert!(lines[1].starts_with("\"'=SUM(1,2)\",F16,12.000,9.1280,0.0500,,"), "{}", lines[1]);
-        assert!(lines[2].ends_with(",25.00,40.0,4294967296,,"), "{}", lines[2]);
+        assert!(lines[2].ends_with(",25.00,40.0,,4294967296,,"), "{}", lines[2]);
     }
 }

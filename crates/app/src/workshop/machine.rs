@@ -11,6 +11,7 @@ use std::{
 };
 
 use huacaya_engine::{Memory, config::Config};
+use huacaya_store::ReportRow;
 use huacaya_weights::{convert, quantize::Scheme};
 use serde::{Deserialize, Serialize};
 use sysinfo::{CpuRefreshKind, MemoryRefreshKind, RefreshKind, System};
@@ -39,7 +40,7 @@ const TIMED: Scheme = Scheme::Q4_K_M;
 /// The timing is stopped after this; what was done by then counts.
 const TIMED_MAX: Duration = Duration::from_millis(1_500);
 /// Of what memory can give, this much arrives when a model is read for a token: the rest goes to computing and to waiting
-/// for each other. A guess on the low side, until a report tells what models get here.
+/// for each other. On the low side of what programs reach (40 to 92 %), until a report tells what models get here.
 const SHARE_USUAL: f64 = 0.5;
 /// Smaller models spend their time otherwise than by reading.
 const TELLING_BYTES: u64 = 200 << 20;
@@ -53,20 +54,26 @@ pub(crate) struct Speed {
     bytes_per_second: f64,
     /// Numbers that are quantized in a second; absent where there was nothing to time it with.
     numbers_per_second: Option<f64>,
-    /// How much of `bytes_per_second` models get, by the reports that were made here.
+    /// How much of `bytes_per_second` models get, by the newest report that was made here.
     #[serde(skip)]
     share: Option<f64>,
 }
 
 impl Speed {
-    /// A guess at the tokens of an answer in a second: every token reads all weights once, but the embeddings.
+    /// About how many tokens of an answer come in a second, for memory is what decoding waits for:
+    ///
+    /// `bytes_per_second * share / (bytes of the weights but the embeddings + bytes of keys and values at half the context)`
+    ///
+    /// Every token reads each weight once, of the embeddings one row, and what is kept of the tokens before it: on the way
+    /// through the context half of it.
     pub(crate) fn decode(&self, config: &Config, memory: &Memory, file_bytes: u64) -> f64 {
         let numbers = config.parameter_count();
         let embeddings = if config.tied { 0 } else { (config.vocabulary * config.hidden) as u64 };
         // Weights that are unpacked to be computed with are read as they are then.
         let unpacked = memory.weights >= numbers * UNPACKED_BYTES;
         let bytes = if unpacked { memory.weights } else { file_bytes };
-        let read = bytes as f64 * (1.0 - embeddings as f64 / numbers.max(1) as f64);
+        let weights = bytes as f64 * (1.0 - embeddings as f64 / numbers.max(1) as f64);
+        let read = weights + memory.kv() as f64 / 2.0;
         self.bytes_per_second * self.share.unwrap_or(SHARE_USUAL) / read.max(1.0)
     }
 
@@ -94,11 +101,12 @@ impl App {
     /// Measured now, or at an earlier time on this machine by this version.
     pub(crate) async fn machine_speed(&self) -> Result<Speed> {
         let machine = describe();
-        let share = self.share_seen(&machine).await?;
+        let seen = self.bytes_seen(&machine).await?;
+        let share = |measured: &Speed| seen.map(|seen| seen / measured.bytes_per_second);
         let of_version = format!("{machine} ({})", crate::VERSION);
         let known: Option<Speed> = self.setting(SETTING).await?;
         if let Some(known) = known.filter(|known| known.machine == of_version) {
-            return Ok(Speed { share: share.map(|seen| seen / known.bytes_per_second), ..known });
+            return Ok(Speed { share: share(&known), ..known });
         }
         let sample = self.storage().join(DEMO_FILE);
         let scratch = self.inner.places.home().join(format!("timing-{}", std::process::id()));
@@ -109,18 +117,23 @@ impl App {
         let measured = measured.await?;
         let value = serde_json::to_value(&measured).map_err(Error::internal)?;
         self.inner.store.set_setting(SETTING, value).await?;
-        Ok(Speed { share: share.map(|seen| seen / measured.bytes_per_second), ..measured })
+        Ok(Speed { share: share(&measured), ..measured })
     }
 
-    /// The bytes of models that decoding read in a second, in the middle of this machine's reports.
-    async fn share_seen(&self, machine: &str) -> Result<Option<f64>> {
-        let reports = self.inner.store.snapshot().await?.reports;
-        let here = reports.iter().filter(|report| report.machine == machine);
-        let rows = here.flat_map(|report| &report.rows).filter(|row| row.bytes >= TELLING_BYTES);
-        let mut seen: Vec<f64> = rows.filter_map(|row| Some(row.decode_tokens_s? * row.bytes as f64)).collect();
-        seen.sort_by(f64::total_cmp);
-        Ok(seen.get(seen.len() / 2).copied())
+    /// The bytes of models that decoding reads in a second on this machine, by the newest report that tells.
+    async fn bytes_seen(&self, machine: &str) -> Result<Option<f64>> {
+        let mut reports = self.inner.store.snapshot().await?.reports;
+        reports.sort_by_key(|report| std::cmp::Reverse((report.created_ms, report.id)));
+        Ok(reports.iter().filter(|report| report.machine == machine).find_map(|report| bytes_in(&report.rows)))
     }
+}
+
+/// The middle of what large models got.
+fn bytes_in(rows: &[ReportRow]) -> Option<f64> {
+    let large = rows.iter().filter(|row| row.bytes >= TELLING_BYTES);
+    let mut seen: Vec<f64> = large.filter_map(|row| Some(row.decode_tokens_s? * row.bytes as f64)).collect();
+    seen.sort_by(f64::total_cmp);
+    seen.get(seen.len() / 2).copied()
 }
 
 /// Bytes in a second that all cores together draw from memory.
@@ -174,14 +187,22 @@ mod tests {
         let speed =
             Speed { machine: String::new(), bytes_per_second: 20e9, numbers_per_second: Some(7e7), share: Some(1.0) };
         let memory = Memory::expected(&config, 4096, |_| huacaya_weights::Format::Q4_0).unwrap();
-        // 55,296 * 4,096 of 6,929,256,448 numbers are embeddings: 3.27 %. 20 GB/s over 3.96 GB.
+        // 55,296 * 4,096 of 6,929,256,448 numbers are embeddings: 3.27 %. 20 GB/s over 3.96 GB, and over the keys and values
+        // of 2,048 tokens.
+        let kv = 2048.0 * memory.kv_per_token as f64 / 1e9;
         let predicted = speed.decode(&config, &memory, 3_960_000_000);
-        assert!((predicted - 20.0 / (3.96 * (1.0 - 0.0327))).abs() < 0.01, "{predicted}");
-        // IQ4_XS is computed with as f32.
-        let memory = Memory::expected(&config, 4096, |_| huacaya_weights::Format::IQ4_XS).unwrap();
-        let predicted = speed.decode(&config, &memory, 3_700_000_000);
-        assert!((predicted - 20.0 / (4.0 * 6.929 * (1.0 - 0.0327))).abs() < 0.01, "{predicted}");
+        assert!((predicted - 20.0 / (3.96 * (1.0 - 0.0327) + kv)).abs() < 0.01, "{predicted}");
+        let short = memory.at(512);
+        assert!(speed.decode(&config, &short, 3_960_000_000) > predicted, "a shorter context is read faster");
         assert_eq!(speed.quantizing_seconds(7_000_000_000), Some(100.0));
+    }
+
+    #[test]
+    fn a_report_tells_what_large_models_get() {
+        let row = |bytes, decode_tokens_s| ReportRow { bytes, decode_tokens_s, ..ReportRow::default() };
+        let rows = [row(4 << 30, Some(5.0)), row(1 << 20, Some(900.0)), row(8 << 30, None), row(2 << 30, Some(9.0))];
+        assert_eq!(bytes_in(&rows), Some(20.0 * f64::from(1 << 30)));
+        assert_eq!(bytes_in(&rows[1..3]), None);
     }
 
     #[test]

@@ -255,7 +255,6 @@ impl<'a> Work<'a> {
     ) -> Result<huacaya_store::ReportId> {
         let runtime = &self.app.inner.runtime;
         let mut all = Vec::new();
-        let mut reference = false;
         if let Some(Merged(path)) = merged {
             let bytes = file_now(path)?.bytes;
             all.push(Subject {
@@ -266,16 +265,14 @@ impl<'a> Work<'a> {
                 bytes,
                 row: self.row.clone(),
             });
-            reference = true;
         } else if self.adapters.is_empty() {
             all.push(Subject::of(self.row.clone(), self.file.clone()));
-            reference = true;
         }
         for (id, target) in models.iter().zip(self.make.targets) {
             let (row, file) = runtime.block_on(self.app.loadable_model(*id))?;
             all.push(Subject { scheme: target.label(), ..Subject::of(row, file) });
         }
-        let subjects = Subjects { title: self.make.name.to_string(), source_name: self.from.clone(), all, reference };
+        let subjects = Subjects { title: self.make.name.to_string(), source_name: self.from.clone(), all };
         measuring::measure(self.app, subjects, options, self.tell, watch)
     }
 

@@ -6,6 +6,7 @@
 use std::{
     fs::File,
     io::Read,
+    ops::ControlFlow,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -70,16 +71,25 @@ impl Subject {
             row,
         }
     }
+
+    /// Nothing is measured yet.
+    fn row(&self) -> ReportRow {
+        ReportRow {
+            name: self.name.clone(),
+            model: self.model,
+            scheme: self.scheme.clone(),
+            bytes: self.bytes,
+            ..ReportRow::default()
+        }
+    }
 }
 
 /// What a report is about.
 pub(crate) struct Subjects {
     pub title: String,
     pub source_name: String,
-    /// Divergence is from the first.
+    /// Divergence is from the first that can be measured.
     pub all: Vec<Subject>,
-    /// The first is there to be compared with: where it does not fit into the memory, the next one stands in.
-    pub reference: bool,
 }
 
 /// The work of `Task::Measure`, on a worker thread.
@@ -99,11 +109,12 @@ pub(crate) fn measure_models(
     }
     let names: Vec<&str> = all.iter().map(|subject| subject.name.as_str()).collect();
     let (title, source_name) = (names.join(", "), names.first().map(|name| name.to_string()).unwrap_or_default());
-    let subjects = Subjects { title, source_name, all, reference: false };
+    let subjects = Subjects { title, source_name, all };
     Ok(Outcome::Measured { report: measure(app, subjects, options, tell, watch)? })
 }
 
-/// Measures all of them, and keeps what was found.
+/// Measures all of them, and keeps what was found. What cannot be measured says so in its row; where nothing could be, there
+/// is no report, but the first reason.
 pub(crate) fn measure(
     app: &App,
     subjects: Subjects,
@@ -120,27 +131,38 @@ pub(crate) fn measure(
         Some(evaluation) => Some(Exam::open(&evaluation.path).map_err(|error| failed(&subjects.title, error))?),
         None => None,
     };
-    let Subjects { title, source_name, mut all, reference } = subjects;
-    if reference && all.len() > 1 && !fits(app, &all[0], options) {
-        tracing::info!(model = all[0].name, "what the others are compared with does not fit into the memory");
-        all.remove(0);
-    }
+    let Subjects { title, source_name, all } = subjects;
     let plan = Plan { options, text: &text, exam: exam.as_ref(), folder: app.usable_storage()? };
     let whole = plan.steps() * all.len() as u64;
     let (mut rows, mut samples, mut base) = (Vec::new(), Vec::new(), None);
-    let mut before = None;
+    let (mut before, mut failures) = (None, Vec::new());
     let measured = all.iter().enumerate().try_for_each(|(place, subject)| {
         let mut steps = Steps { done: plan.steps() * place as u64, total: whole, watch: &mut *watch };
         let quiet = loading::quiet(app, steps.watch)?;
-        let found = plan.measure(app, subject, &mut base, &mut samples, &mut steps);
+        let mut row = subject.row();
+        let found = plan.measure(app, subject, &mut row, &mut base, &mut samples, &mut steps);
         before = before.take().or(quiet.leave());
-        rows.push(found?);
+        if let Err(error) = found {
+            if matches!(error.code, Code::Stopped | Code::Closing) {
+                return Err(error);
+            }
+            tracing::warn!(model = subject.name, %error, "a model was not measured");
+            row.problem = Some(error.problem());
+            failures.push(error);
+            steps.skip_to(plan.steps() * (place as u64 + 1))?;
+        }
+        rows.push(row);
         Ok::<(), Error>(())
     });
     if let Some(before) = before {
         before.restore(app);
     }
     measured?;
+    if failures.len() == rows.len()
+        && let Some(first) = failures.into_iter().next()
+    {
+        return Err(first);
+    }
     let report = Report {
         id: ReportId(0),
         title,
@@ -186,10 +208,11 @@ impl Plan<'_> {
         &self,
         app: &App,
         subject: &Subject,
+        row: &mut ReportRow,
         base: &mut Option<Base>,
         samples: &mut Vec<Sample>,
         steps: &mut Steps<'_>,
-    ) -> Result<ReportRow> {
+    ) -> Result<()> {
         let wrong = |error| failed(&subject.name, error);
         let load_options = options(&subject.row, context_of(self.options));
         loading::check_room(&subject.name, &subject.path, &load_options)?;
@@ -198,16 +221,9 @@ impl Plan<'_> {
             measure::load(&subject.path, &load_options, watch).map_err(|error| Error::of_model(&subject.name, error))
         })?;
         let model = Arc::new(model);
-        let mut row = ReportRow {
-            name: subject.name.clone(),
-            model: subject.model,
-            scheme: subject.scheme.clone(),
-            bytes: subject.bytes,
-            load_ms: Some(loading.ms),
-            ..ReportRow::default()
-        };
+        row.load_ms = Some(loading.ms);
         if self.reads() {
-            let read = |watch: Watch<'_>| self.read(&model, base, &mut row, watch).map_err(wrong);
+            let read = |watch: Watch<'_>| self.read(&model, base, row, watch).map_err(wrong);
             steps.part(READ, read)?;
         }
         if self.options.speed {
@@ -226,7 +242,7 @@ impl Plan<'_> {
             let found = steps.part(EXAM, |watch| measure::evaluate(&model, exam, &asked, watch).map_err(wrong))?.total;
             row.accuracy = Some(Accuracy { correct: found.correct as u32, total: found.total as u32 });
         }
-        Ok(row)
+        Ok(())
     }
 
     /// Perplexity, and how far the model is from the first that was read.
@@ -300,6 +316,15 @@ impl Steps<'_> {
         self.done += weight * STEPS;
         Ok(out)
     }
+
+    /// What was to come before this is not done.
+    fn skip_to(&mut self, done: u64) -> Result<()> {
+        self.done = done;
+        match (self.watch)(Progress { done, total: self.total }) {
+            ControlFlow::Continue(()) => Ok(()),
+            ControlFlow::Break(()) => Err(Error::stopped()),
+        }
+    }
 }
 
 /// How a model is loaded to be measured: with its template, and without stretched angles.
@@ -312,12 +337,6 @@ fn context_of(options: &MeasureOptions) -> usize {
     let exam = if options.evaluation.is_some() { EXAM_CONTEXT } else { 0 };
     let samples = if options.samples { SAMPLE_CONTEXT } else { 0 };
     (options.context as usize).max(exam).max(samples)
-}
-
-fn fits(app: &App, subject: &Subject, wanted: &MeasureOptions) -> bool {
-    let load_options = options(&subject.row, context_of(wanted));
-    let free = loading::free_bytes().saturating_add(app.held_bytes());
-    huacaya_engine::Model::estimate(&subject.path, &load_options).is_ok_and(|memory| memory.total() <= free)
 }
 
 /// A text to measure on, in whatever encoding.

@@ -52,7 +52,10 @@ pub(crate) fn failed(model: &str, importance: Option<&ImportanceSource>, error: 
         (Kind::Stopped | Kind::Io, _) | (_, What::Merge(_) | What::Adapter(_) | What::AdapterAlone) => {
             merging::of_merge(error)
         }
-        (_, What::Quantize(Quantize::Importance { .. } | Quantize::ImportanceFile { .. })) => {
+        (
+            _,
+            What::Quantize(Quantize::Importance { .. } | Quantize::ImportanceForeign | Quantize::ImportanceFile { .. }),
+        ) => {
             let name = importance.map(matrix).unwrap_or_default();
             Error::new(Code::ImportanceBroken, reason.clone()).with("name", name).with("reason", reason)
         }

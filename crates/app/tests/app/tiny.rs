@@ -18,6 +18,10 @@ pub struct Shape {
 const TINY: Shape = Shape { hidden: 32, ffn: 64, layers: 2, format: Format::F32 };
 const HEADS: usize = 4;
 pub const CONTEXT: u32 = 2048;
+/// The longest that is loaded to be measured.
+pub const VAST_CONTEXT: u32 = 4096;
+/// As many heads, and as large ones, as a model may have.
+const VAST_HEADS: u32 = 1024;
 /// Chinese and ASCII pieces beside the bytes.
 const LETTERS: &str =
     "的一是不了人我在有他这个们中来上大为和国地到以说时要就出会可也你对生能而子那得于着下自之年过发后作里好很吗呢";
@@ -78,6 +82,33 @@ fn write_all(path: &Path, shape: &Shape, template: Option<&str>) {
             values[..3 * shape.hidden].fill(0.0);
         }
         writer.values(&tensor.name, &values).unwrap();
+    }
+    writer.finish().unwrap();
+}
+
+/// A small file that no memory holds while it answers: its keys and values take 128 GiB and more for [`VAST_CONTEXT`] tokens.
+pub fn write_vast(path: &Path) {
+    let (pieces, shape) = (pieces(), Shape { hidden: 1, ffn: 1, layers: 16, format: Format::F16 });
+    let mut metadata = metadata(&pieces, &shape);
+    for (key, value) in [
+        ("context_length", VAST_CONTEXT),
+        ("attention.head_count", VAST_HEADS),
+        ("attention.head_count_kv", VAST_HEADS),
+        ("attention.key_length", VAST_HEADS),
+        ("attention.value_length", VAST_HEADS),
+        ("rope.dimension_count", VAST_HEADS),
+    ] {
+        metadata.set(&format!("llama.{key}"), value.into());
+    }
+    let mut plan = plan(pieces.len(), &shape);
+    let width = u64::from(VAST_HEADS * VAST_HEADS);
+    for tensor in plan.iter_mut().filter(|tensor| tensor.name.contains("attn_") && !tensor.name.contains("norm")) {
+        tensor.dimensions = if tensor.name.contains("attn_output") { vec![width, 1] } else { vec![1, width] };
+    }
+    let mut writer = Writer::create(path, &metadata, &plan).unwrap();
+    for tensor in &plan {
+        let bytes = tensor.format.bytes_of(tensor.dimensions.iter().product()).unwrap();
+        writer.bytes(&tensor.name, &vec![0; bytes as usize]).unwrap();
     }
     writer.finish().unwrap();
 }

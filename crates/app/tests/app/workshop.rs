@@ -6,7 +6,7 @@ use huacaya_app::{
     App, Purpose,
     rows::{Chat, Job, JobId, JobState, Model, ModelId, Report, ReportId, Source},
 };
-use huacaya_weights::{Checkpoint, Format};
+use huacaya_weights::{Checkpoint, Format, quantize::Importance};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
@@ -199,6 +199,41 @@ async fn models_of_the_list_are_measured_side_by_side() {
     app.shut_down().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_model_too_large_for_the_memory_says_so_in_its_row_and_the_others_are_measured() {
+    let home = Home::new();
+    let (app, small) = home.start_with_tiny().await;
+    let file = home.outside().join("vast.gguf");
+    tiny::write_vast(&file);
+    let vast = import(&app, &file, false).await;
+    let exam = home.outside().join("exam_val.csv");
+    fs::write(&exam, "id,question,A,B,C,D,answer\n0,一加一是？,一,二,三,四,B\n").unwrap();
+    // Questions with their examples are asked at the longest context.
+    let mut options = measuring(&app, &home);
+    options["samples"] = json!(false);
+    options["evaluation"] = json!({"chosen": app.offer(&exam, Purpose::Read).unwrap().id, "shots": 0});
+    let asked = json!({"models": [small], "against": vast, "options": options});
+    let job: JobId = call(&app, "measure", asked).await;
+    let job = ended(&app, job).await;
+    assert_eq!((job.state, job.done), (JobState::Done, job.total), "{:?}", job.error);
+    let report = report_of(&app, &job).await;
+    let [large, other] = &report.rows[..] else { panic!() };
+    let problem = large.problem.as_ref().unwrap();
+    assert_eq!((problem.code.as_str(), &problem.values["model"]), ("memory_short", &large.name));
+    assert_eq!((large.model, large.perplexity, large.decode_tokens_s), (Some(vast), None, None));
+    assert!(other.perplexity.is_some() && other.decode_tokens_s.is_some() && other.accuracy.is_some());
+    assert!(other.problem.is_none() && other.divergence.is_none(), "there is nothing to compare it with");
+    let out = home.outside().join("report.md");
+    let chosen = app.offer(&out, Purpose::Write).unwrap().id;
+    call::<()>(&app, "export_report", json!({"report": report.id, "format": "markdown", "chosen": chosen})).await;
+    assert!(fs::read_to_string(&out).unwrap().contains("bytes of memory"));
+    // Where nothing can be measured there is no report.
+    let job: JobId = call(&app, "measure", json!({"models": [vast], "options": options})).await;
+    assert_eq!(ended(&app, job).await.error.unwrap().code, "memory_short");
+    assert_eq!(Mirror::new(&app).await.reports.len(), 1);
+    app.shut_down().await;
+}
+
 /// Every tensor that holds the same numbers in both layouts is PEFT's, byte for byte.
 fn is_as_peft_merges(file: &Path) {
     let expected: Value = serde_json::from_slice(&fs::read(Path::new(GOLDEN).join("merged.json")).unwrap()).unwrap();
@@ -287,6 +322,69 @@ async fn what_makes_no_sense_is_refused_before_a_job_is_put_down() {
     call::<()>(&app, "set_adapters", json!({"chat": chat.id, "adapters": adapters})).await;
     let row = Mirror::new(&app).await.chats.remove(&chat.id.0).unwrap();
     assert_eq!(serde_json::to_value(&row.adapters).unwrap(), adapters);
+    app.shut_down().await;
+}
+
+/// A matrix as llama.cpp wrote it before its GGUF form: for every matrix but the embeddings of `LARGER`, sums over 8 calls.
+fn legacy_matrix(hidden: usize, ffn: usize) -> (Vec<u8>, Importance) {
+    let names = ["attn_q", "attn_k", "attn_v", "attn_output", "ffn_gate", "ffn_up", "ffn_down"];
+    let blocks = (0..LARGER.layers).flat_map(|layer| names.map(|name| format!("blk.{layer}.{name}.weight")));
+    let tensors: Vec<String> = blocks.chain(["output.weight".to_string()]).collect();
+    let (mut bytes, mut matrix) = ((tensors.len() as i32).to_le_bytes().to_vec(), Importance::default());
+    for name in tensors {
+        let columns = if name.contains("ffn_down") { ffn } else { hidden };
+        let sums: Vec<f32> = (0..columns).map(|column| ((column * 37) % 101) as f32).collect();
+        bytes.extend((name.len() as i32).to_le_bytes());
+        bytes.extend(name.as_bytes());
+        bytes.extend([8i32, columns as i32].map(i32::to_le_bytes).as_flattened());
+        bytes.extend(sums.iter().flat_map(|sum| sum.to_le_bytes()));
+        matrix.add(&name, &sums, 8.0);
+    }
+    (bytes, matrix)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_matrix_of_ones_own_weighs_in_both_forms_and_one_that_does_not_fit_is_refused_by_name() {
+    let home = Home::new();
+    let app = home.start().await;
+    let model = home.outside().join("larger.gguf");
+    tiny::write_shape(&model, &LARGER);
+    let source = import(&app, &model, false).await;
+    let file = |name: &str| home.outside().join(name);
+    let arguments = |matrix: Option<&Path>| {
+        let chosen = matrix.map(|path| app.offer(path, Purpose::Read).unwrap().id);
+        json!({"name": "", "source": source, "adapters": [], "targets": [target("Q4_K_M")], "measure": null,
+            "importance": chosen.map(|chosen| json!({"kind": "file", "chosen": chosen})), "output": "gguf"})
+    };
+    let (bytes, matrix) = legacy_matrix(LARGER.hidden, LARGER.ffn);
+    fs::write(file("矩阵.dat"), &bytes).unwrap();
+    matrix.save(&file("矩阵.gguf")).unwrap();
+    let mut results = Vec::new();
+    for matrix in [None, Some(file("矩阵.dat")), Some(file("矩阵.gguf"))] {
+        let (_, models) = made(&app, arguments(matrix.as_deref())).await;
+        results.push(fs::read(&models[0].path).unwrap());
+    }
+    assert!(results[1] == results[2], "both forms say the same");
+    assert!(results[0] != results[1], "the matrix weighs");
+
+    fs::write(file("cut.dat"), &bytes[..bytes.len() / 2]).unwrap();
+    legacy_matrix(32, 64).1.save(&file("small.gguf")).unwrap();
+    let mut foreign = Importance::default();
+    foreign.add("encoder.layer.0.weight", &[1.0; 256], 1.0);
+    foreign.save(&file("foreign.gguf")).unwrap();
+    let cases = [
+        ("cut.dat", "ends early"),
+        ("small.gguf", "made for another model"),
+        ("foreign.gguf", "made for another model"),
+        ("larger.gguf", "a GGUF of another kind"),
+    ];
+    for (name, reason) in cases {
+        let job: JobId = call(&app, "make", arguments(Some(&file(name)))).await;
+        let problem = ended(&app, job).await.error.unwrap();
+        assert_eq!((problem.code.as_str(), problem.values["name"].as_str()), ("importance_broken", name));
+        assert!(problem.values["reason"].contains(reason), "{name}: {}", problem.values["reason"]);
+    }
+    nothing_unfinished(&home);
     app.shut_down().await;
 }
 

@@ -32,6 +32,8 @@ export const report = {
   original: "Original",
   deleted: "deleted",
   legend: "The best value of each line is in bold. Press the name of a line to order by it.",
+  notMeasured: (label: string, reason: string) => `${label} was not measured: ${reason}`,
+  standIn: (label: string) => `Divergence is from ${label}, the first that could be measured.`,
   measuredHow: (words: string) => `Perplexity: ${words}`,
   pieces: (tokens: string) => `pieces of ${tokens} tokens`,
   ownText: "a text of your own",

@@ -85,6 +85,7 @@ export const workshop = {
       token_embd: "Word table (in)", output: "Word table (out)", attn_q: "Attention: query", attn_k: "Attention: key", attn_v: "Attention: value",
       attn_output: "Attention: output", ffn_gate: "Feed-forward: gate", ffn_up: "Feed-forward: up", ffn_down: "Feed-forward: down",
     },
+    about: (speed: string) => `about ${speed}`,
     reading: "Working out sizes and speeds",
     hints: {
       F32: "exact, twice the original", F16: "as exact as the original", BF16: "as exact as the original", Q8_0: "practically no loss", Q6_K: "hardly any loss", Q5_K_M: "very little loss",

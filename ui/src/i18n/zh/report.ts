@@ -34,6 +34,8 @@ export const report: typeof en = {
   original: "原件",
   deleted: "已删除",
   legend: "每行最好的数值用粗体标出。点行名可以按它排列。",
+  notMeasured: (label, reason) => `${label} 没有测量：${reason}`,
+  standIn: (label) => `偏离以第一个能测量的 ${label} 为准。`,
   measuredHow: (words) => `困惑度：${words}`,
   pieces: (tokens) => `每段 ${tokens} token`,
   ownText: "你自己的文字",

@@ -87,6 +87,7 @@ export const workshop: typeof en = {
       token_embd: "词表（输入）", output: "词表（输出）", attn_q: "注意力：query", attn_k: "注意力：key", attn_v: "注意力：value",
       attn_output: "注意力：输出", ffn_gate: "前馈：gate", ffn_up: "前馈：up", ffn_down: "前馈：down",
     },
+    about: (speed) => `约 ${speed}`,
     reading: "正在计算大小和速度",
     hints: {
       F32: "完全精确，比原件大一倍", F16: "与原件一样精确", BF16: "与原件一样精确", Q8_0: "几乎没有损失", Q6_K: "损失极小", Q5_K_M: "损失很小",
