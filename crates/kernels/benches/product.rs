@@ -16,7 +16,7 @@ const COLUMNS: usize = 4096;
 const ROWS: usize = 4096;
 const PREFILL: usize = 512;
 /// Weight rows in one call, as the engine's threads claim them.
-const STRIP: usize = 64;
+const STRIP: usize = 128;
 /// More than a core's caches, whatever the machine shares between cores.
 const MEMORY: usize = 512 << 20;
 /// Less than a second-level cache.

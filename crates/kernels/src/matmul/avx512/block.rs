@@ -4,7 +4,7 @@
 use std::arch::x86_64::*;
 
 use super::panel::{COLUMNS, Panel, Side};
-use super::tile::{Tile, half, high, high_half, low, quarters, shuffle};
+use super::tile::{Tile, half, high, high_half, low, pattern, quarters, shuffle, table};
 use crate::dequantize::{IQ4_VALUES, MXFP4_VALUES};
 use crate::format::BLOCK;
 
@@ -140,20 +140,27 @@ unsafe fn nibbles(tile: &Tile, at: usize, value: impl Fn(__m512i) -> __m512i) ->
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
 fn with_fifths(codes: [__m512i; WORDS], bits: __m512i) -> [__m512i; WORDS] {
-    std::array::from_fn(|word| {
-        // Eight codes have their bits in one byte: the first word in its low half.
-        let byte = shuffle(bits, [(word / 2) as i8; 4]);
-        let places = _mm512_set1_epi32(if word % 2 == 0 { 0x0804_0201 } else { 0x8040_2010_u32 as i32 });
-        let mask = _mm512_test_epi8_mask(byte, places);
-        _mm512_mask_add_epi8(codes[word], mask, codes[word], _mm512_set1_epi8(16))
-    })
+    // Eight codes have their bits in one byte: the first word in its low half.
+    const BYTES: [[i8; 16]; 4] = [pattern([0; 4]), pattern([1; 4]), pattern([2; 4]), pattern([3; 4])];
+    let (first, second) = (_mm512_set1_epi32(0x0804_0201), _mm512_set1_epi32(0x8040_2010_u32 as i32));
+    let mut out = codes;
+    for (word, out) in out.iter_mut().enumerate() {
+        let byte = shuffle(bits, &BYTES[word / 2]);
+        let mask = _mm512_test_epi8_mask(byte, if word % 2 == 0 { first } else { second });
+        *out = _mm512_mask_add_epi8(*out, mask, *out, _mm512_set1_epi8(16));
+    }
+    out
 }
 
-/// A table's values, each with `offset` added, looked up by the bytes of `codes`.
+/// IQ4_NL's values with 128 added.
+pub const IQ4_TABLE: [i8; 16] = table(&IQ4_VALUES, 128);
+const MXFP4_TABLE: [i8; 16] = table(&MXFP4_VALUES, 12);
+
+/// A table's values, by the bytes of `codes`.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
-pub fn look_up(table: &[i8; 16], offset: u8, codes: __m512i) -> __m512i {
-    _mm512_shuffle_epi8(quarters(table.map(|value| (value as u8).wrapping_add(offset) as i8)), codes)
+pub fn look_up(table: &[i8; 16], codes: __m512i) -> __m512i {
+    _mm512_shuffle_epi8(quarters(table), codes)
 }
 
 macro_rules! block {
@@ -200,11 +207,11 @@ block!(Q8_0, 34, 128, false, |tile, at| {
     (half(tile.word(at)), _mm512_setzero_ps(), codes)
 });
 block!(Iq4Nl, 18, 128, false, |tile, at| {
-    let codes = nibbles(tile, at + 2, |codes| look_up(&IQ4_VALUES, 128, codes));
+    let codes = nibbles(tile, at + 2, |codes| look_up(&IQ4_TABLE, codes));
     (half(tile.word(at)), _mm512_setzero_ps(), codes)
 });
 block!(Mxfp4, 17, 12, false, |tile, at| {
-    let codes = nibbles(tile, at + 1, |codes| look_up(&MXFP4_VALUES, 12, codes));
+    let codes = nibbles(tile, at + 1, |codes| look_up(&MXFP4_TABLE, codes));
     let exponent = _mm512_and_si512(tile.word(at), _mm512_set1_epi32(0xff));
     (half_power_of_two(exponent), _mm512_setzero_ps(), codes)
 });

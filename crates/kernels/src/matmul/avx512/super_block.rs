@@ -3,10 +3,9 @@
 
 use std::arch::x86_64::*;
 
-use super::block::look_up;
+use super::block::{IQ4_TABLE, look_up};
 use super::panel::{Panel, Side};
-use super::tile::{Tile, half, high, high_half, low, shuffle};
-use crate::dequantize::IQ4_VALUES;
+use super::tile::{Tile, half, high, high_half, low, pattern, shuffle};
 use crate::format::SUPER_BLOCK;
 
 /// Registers that hold 32 columns of sixteen rows.
@@ -283,10 +282,33 @@ unsafe fn header(tile: &Tile, at: usize, out: &mut Block, own: impl Fn(__m512i) 
     let own_scales = [_mm512_and_si512(a, six), _mm512_or_si512(low(c), top(a))];
     let own_minimums = [_mm512_and_si512(b, six), _mm512_or_si512(high(c), top(b))];
     for part in 0..PARTS {
-        let byte = (part % 4) as i8;
-        out.own[part] = own(shuffle(own_scales[part / 4], [byte, -1, -1, -1]));
-        out.own_minimums[part] = shuffle(own_minimums[part / 4], [byte, -1, byte, -1]);
+        out.own[part] = own(shuffle(own_scales[part / 4], &BYTE[part % 4]));
+        out.own_minimums[part] = shuffle(own_minimums[part / 4], &TWICE[part % 4]);
     }
+}
+
+/// Patterns: a byte alone; as the low byte of both halves of a lane; as the high byte of both; as the highest of all.
+const BYTE: [[i8; 16]; 4] = [alone(0), alone(1), alone(2), alone(3)];
+const TWICE: [[i8; 16]; 4] = [twice(0), twice(1), twice(2), twice(3)];
+const TWICE_HIGH: [[i8; 16]; 4] = [twice_high(0), twice_high(1), twice_high(2), twice_high(3)];
+const HIGHEST: [[i8; 16]; 4] = [highest(0), highest(1), highest(2), highest(3)];
+/// Two bytes, each in a half of a lane.
+const PAIR: [[i8; 16]; 2] = [pattern([0, -1, 1, -1]), pattern([2, -1, 3, -1])];
+
+const fn alone(byte: i8) -> [i8; 16] {
+    pattern([byte, -1, -1, -1])
+}
+
+const fn twice(byte: i8) -> [i8; 16] {
+    pattern([byte, -1, byte, -1])
+}
+
+const fn twice_high(byte: i8) -> [i8; 16] {
+    pattern([-1, byte, -1, byte])
+}
+
+const fn highest(byte: i8) -> [i8; 16] {
+    pattern([-1, -1, -1, byte])
 }
 
 /// `bytes` with bits `mask` of `others` put in.
@@ -297,15 +319,30 @@ fn with_bits(bytes: __m512i, others: __m512i, mask: i8) -> __m512i {
     _mm512_ternarylogic_epi32::<0xf8>(bytes, others, _mm512_set1_epi8(mask))
 }
 
-/// Each byte moved up by `up` bits, or down where that is negative; bits of the next byte come in.
+/// Each byte moved up by `UP` bits, or down where that is negative; bits of the next byte come in.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
 fn moved(bytes: __m512i, up: i32) -> __m512i {
-    if up > 0 {
-        _mm512_sll_epi16(bytes, _mm_cvtsi32_si128(up))
-    } else {
-        _mm512_srl_epi16(bytes, _mm_cvtsi32_si128(-up))
+    match up {
+        4 => _mm512_slli_epi16::<4>(bytes),
+        3 => _mm512_slli_epi16::<3>(bytes),
+        2 => _mm512_slli_epi16::<2>(bytes),
+        1 => _mm512_slli_epi16::<1>(bytes),
+        -1 => _mm512_srli_epi16::<1>(bytes),
+        -2 => _mm512_srli_epi16::<2>(bytes),
+        -3 => _mm512_srli_epi16::<3>(bytes),
+        -4 => _mm512_srli_epi16::<4>(bytes),
+        -5 => _mm512_srli_epi16::<5>(bytes),
+        -6 => _mm512_srli_epi16::<6>(bytes),
+        _ => bytes,
     }
+}
+
+/// Calls a function for each pair of constants: shifts and patterns are then constants, too.
+macro_rules! for_each {
+    ($function:ident $arguments:tt: $($first:literal $second:literal),*) => {
+        { $( $function::<$first, $second> $arguments; )* }
+    };
 }
 
 macro_rules! super_block {
@@ -348,20 +385,36 @@ unsafe fn q2_k(tile: &Tile, at: usize, out: &mut Block) {
     let (scales, halves) = unsafe { (tile.piece(at), tile.word(at + 80)) };
     (out.scale, out.minimum) = (half(halves), high_half(halves));
     for pair in 0..SUMS / 2 {
-        let byte = (pair % 2 * 2) as i8;
-        out.own_minimums[pair] = shuffle(high(scales[pair / 2]), [byte, -1, byte + 1, -1]);
+        out.own_minimums[pair] = shuffle(high(scales[pair / 2]), &PAIR[pair % 2]);
     }
-    for piece in 0..4 {
-        // SAFETY: the caller's promise.
-        let codes = unsafe { tile.piece(at + 16 + piece * 16) };
-        for shift in 0..4 {
-            let (part, column) = (piece / 2 * 4 + shift, piece % 2);
-            let (group, byte) = (part * 2 + column, ((part * 2 + column) % 4) as i8);
-            let scale = shuffle(low(scales[group / 4]), [byte, -1, byte, -1]);
-            for (word, codes) in codes.iter().enumerate() {
-                let code = _mm512_and_si512(moved(*codes, -2 * shift as i32), _mm512_set1_epi8(3));
-                out.codes[part][column * 4 + word] = _mm512_mullo_epi16(code, scale);
-            }
+    let scales = scales.map(|scales| low(scales));
+    // SAFETY: the caller's promise.
+    unsafe { for_each!(q2_piece(tile, at + 16, &scales, out): 0 0, 0 1, 1 0, 1 1) };
+}
+
+/// The codes of two parts in three of 128 columns, of the first or second 16 of each 32.
+///
+/// # Safety
+/// As [`Super::unpack`]; the codes are from `at` on.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
+unsafe fn q2_piece<const HALF: usize, const COLUMN: usize>(
+    tile: &Tile,
+    at: usize,
+    scales: &[__m512i; 4],
+    out: &mut Block,
+) {
+    // SAFETY: the caller's promise.
+    let codes = unsafe { tile.piece(at + HALF * 32 + COLUMN * 16) };
+    let three = _mm512_set1_epi8(3);
+    let scale = |quarter: usize| shuffle(scales[HALF * 2 + quarter / 2], &TWICE[quarter % 2 * 2 + COLUMN]);
+    let scales = [scale(0), scale(1), scale(2), scale(3)];
+    for (word, codes) in codes.into_iter().enumerate() {
+        let place = COLUMN * 4 + word;
+        let quarters = [codes, moved(codes, -2), moved(codes, -4), moved(codes, -6)];
+        for (quarter, codes) in quarters.into_iter().enumerate() {
+            let codes = _mm512_and_si512(codes, three);
+            out.codes[HALF * 4 + quarter][place] = _mm512_mullo_epi16(codes, scales[quarter]);
         }
     }
 }
@@ -377,29 +430,53 @@ unsafe fn q3_k(tile: &Tile, at: usize, out: &mut Block) {
     let (words, halves) =
         unsafe { ([tile.word(at + 96), tile.word(at + 100), tile.word(at + 104)], tile.word(at + 106)) };
     out.scale = high_half(halves);
-    let lows = [low(words[0]), low(words[1]), high(words[0]), high(words[1])];
-    let scales: [__m512i; 4] = std::array::from_fn(|i| {
-        let six = with_bits(lows[i], moved(words[2], 4 - 2 * i as i32), 0x30);
-        _mm512_sub_epi8(six, _mm512_set1_epi8(32))
-    });
+    let six = |four, two| _mm512_sub_epi8(with_bits(four, two, 0x30), _mm512_set1_epi8(32));
+    let scales = [
+        six(low(words[0]), moved(words[2], 4)),
+        six(low(words[1]), moved(words[2], 2)),
+        six(high(words[0]), words[2]),
+        six(high(words[1]), moved(words[2], -2)),
+    ];
     // SAFETY: the caller's promise.
-    let thirds = unsafe { [tile.piece(at), tile.piece(at + 16)] };
-    for piece in 0..4 {
-        // SAFETY: the caller's promise.
-        let codes = unsafe { tile.piece(at + 32 + piece * 16) };
-        for shift in 0..4 {
-            let (part, column) = (piece / 2 * 4 + shift, piece % 2);
-            let (group, byte) = (part * 2 + column, ((part * 2 + column) % 4) as i8);
-            let scale = _mm512_srai_epi16::<8>(shuffle(scales[group / 4], [-1, byte, -1, byte]));
-            // (code - 4) * scale + 124 for both bytes of 16 bits.
-            let rest =
-                _mm512_sub_epi16(_mm512_set1_epi16(124 * 257), _mm512_mullo_epi16(scale, _mm512_set1_epi16(4 * 257)));
-            for (word, codes) in codes.iter().enumerate() {
-                let code = _mm512_and_si512(moved(*codes, -2 * shift as i32), _mm512_set1_epi8(3));
-                let code = with_bits(code, moved(thirds[column][word], 2 - part as i32), 4);
-                let product = _mm512_mullo_epi16(code, scale);
-                out.codes[part][column * 4 + word] = _mm512_add_epi16(product, rest);
-            }
+    unsafe { for_each!(q3_piece(tile, at, &scales, out): 0 0, 0 1, 1 0, 1 1) };
+}
+
+/// As [`q2_piece`]; the third bits of the codes are from `at` on.
+///
+/// # Safety
+/// As [`Super::unpack`].
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
+unsafe fn q3_piece<const HALF: usize, const COLUMN: usize>(
+    tile: &Tile,
+    at: usize,
+    scales: &[__m512i; 4],
+    out: &mut Block,
+) {
+    // SAFETY: the caller's promise.
+    let (codes, thirds) = unsafe { (tile.piece(at + 32 + HALF * 32 + COLUMN * 16), tile.piece(at + COLUMN * 16)) };
+    let scale = |quarter: usize| {
+        let pattern = &TWICE_HIGH[quarter % 2 * 2 + COLUMN];
+        _mm512_srai_epi16::<8>(shuffle(scales[HALF * 2 + quarter / 2], pattern))
+    };
+    let scales = [scale(0), scale(1), scale(2), scale(3)];
+    // (code - 4) * scale + 124 = code * scale + (124 - 4 * scale), for both bytes of 16 bits.
+    let rest = scales.map(|scale| {
+        let four = _mm512_mullo_epi16(scale, _mm512_set1_epi16(4 * 257));
+        _mm512_sub_epi16(_mm512_set1_epi16(124 * 257), four)
+    });
+    for word in 0..4 {
+        let (code, third, place) = (codes[word], thirds[word], COLUMN * 4 + word);
+        let codes = [code, moved(code, -2), moved(code, -4), moved(code, -6)];
+        let thirds = if HALF == 0 {
+            [moved(third, 2), moved(third, 1), third, moved(third, -1)]
+        } else {
+            [moved(third, -2), moved(third, -3), moved(third, -4), moved(third, -5)]
+        };
+        for quarter in 0..4 {
+            let code = _mm512_and_si512(codes[quarter], _mm512_set1_epi8(3));
+            let product = _mm512_mullo_epi16(with_bits(code, thirds[quarter], 4), scales[quarter]);
+            out.codes[HALF * 4 + quarter][place] = _mm512_add_epi16(product, rest[quarter]);
         }
     }
 }
@@ -427,18 +504,25 @@ unsafe fn q4_k(tile: &Tile, at: usize, out: &mut Block) {
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
 unsafe fn q5_k(tile: &Tile, at: usize, out: &mut Block) {
     // SAFETY: the caller's promise.
-    unsafe { header(tile, at, out, |own| own) };
+    unsafe {
+        header(tile, at, out, |own| own);
+        for_each!(q5_piece(tile, at + 16, out): 0 0, 0 1, 2 0, 2 1, 4 0, 4 1, 6 0, 6 1);
+    }
+}
+
+/// Two parts' codes, of the first or second 16 of each 32 columns.
+///
+/// # Safety
+/// As [`Super::unpack`]; the fifth bits are from `at` on.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
+unsafe fn q5_piece<const PART: usize, const COLUMN: usize>(tile: &Tile, at: usize, out: &mut Block) {
     // SAFETY: the caller's promise.
-    let fifths = unsafe { [tile.piece(at + 16), tile.piece(at + 32)] };
-    for piece in 0..8 {
-        // SAFETY: the caller's promise.
-        let codes = unsafe { tile.piece(at + 48 + piece * 16) };
-        let (part, column) = (piece / 2 * 2, piece % 2);
-        for (word, codes) in codes.iter().enumerate() {
-            let bits = fifths[column][word];
-            out.codes[part][column * 4 + word] = with_bits(low(*codes), moved(bits, 4 - part as i32), 16);
-            out.codes[part + 1][column * 4 + word] = with_bits(high(*codes), moved(bits, 3 - part as i32), 16);
-        }
+    let (codes, fifths) = unsafe { (tile.piece(at + 32 + PART * 16 + COLUMN * 16), tile.piece(at + COLUMN * 16)) };
+    for (word, (codes, bits)) in codes.into_iter().zip(fifths).enumerate() {
+        let place = COLUMN * 4 + word;
+        out.codes[PART][place] = with_bits(low(codes), moved(bits, 4 - PART as i32), 16);
+        out.codes[PART + 1][place] = with_bits(high(codes), moved(bits, 3 - PART as i32), 16);
     }
 }
 
@@ -451,23 +535,31 @@ unsafe fn q6_k(tile: &Tile, at: usize, out: &mut Block) {
     let (scales, halves) = unsafe { (tile.piece(at + 192), tile.word(at + 206)) };
     out.scale = high_half(halves);
     for group in 0..SUMS {
-        let byte = (group % 4) as i8;
-        out.own[group] = _mm512_srai_epi32::<24>(shuffle(scales[group / 4], [-1, -1, -1, byte]));
+        out.own[group] = _mm512_srai_epi32::<24>(shuffle(scales[group / 4], &HIGHEST[group % 4]));
     }
-    for (half, column) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
-        // SAFETY: the caller's promise.
-        let (first, second, tops) = unsafe {
-            let lows = at + half * 64 + column * 16;
-            (tile.piece(lows), tile.piece(lows + 32), tile.piece(at + 128 + half * 32 + column * 16))
-        };
-        for word in 0..4 {
-            let (first, second, top) = (first[word], second[word], tops[word]);
-            let (part, place) = (half * 4, column * 4 + word);
-            out.codes[part][place] = with_bits(low(first), moved(top, 4), 0x30);
-            out.codes[part + 1][place] = with_bits(low(second), moved(top, 2), 0x30);
-            out.codes[part + 2][place] = with_bits(high(first), top, 0x30);
-            out.codes[part + 3][place] = with_bits(high(second), moved(top, -2), 0x30);
-        }
+    // SAFETY: the caller's promise.
+    unsafe { for_each!(q6_piece(tile, at, out): 0 0, 0 1, 1 0, 1 1) };
+}
+
+/// The codes of 128 columns, of the first or second 16 of each 32.
+///
+/// # Safety
+/// As [`Super::unpack`].
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
+unsafe fn q6_piece<const HALF: usize, const COLUMN: usize>(tile: &Tile, at: usize, out: &mut Block) {
+    // SAFETY: the caller's promise.
+    let (first, second, tops) = unsafe {
+        let lows = at + HALF * 64 + COLUMN * 16;
+        (tile.piece(lows), tile.piece(lows + 32), tile.piece(at + 128 + HALF * 32 + COLUMN * 16))
+    };
+    for word in 0..4 {
+        let (first, second, top) = (first[word], second[word], tops[word]);
+        let (part, place) = (HALF * 4, COLUMN * 4 + word);
+        out.codes[part][place] = with_bits(low(first), moved(top, 4), 0x30);
+        out.codes[part + 1][place] = with_bits(low(second), moved(top, 2), 0x30);
+        out.codes[part + 2][place] = with_bits(high(first), top, 0x30);
+        out.codes[part + 3][place] = with_bits(high(second), moved(top, -2), 0x30);
     }
 }
 
@@ -479,17 +571,18 @@ unsafe fn iq4_xs(tile: &Tile, at: usize, out: &mut Block) {
     // SAFETY: the caller's promise.
     let (halves, lows) = unsafe { (tile.word(at), tile.word(at + 4)) };
     out.scale = half(halves);
+    let (mut fours, mut twos) = (lows, _mm512_srli_epi32::<16>(halves));
     for part in 0..PARTS {
-        let count = |bits: usize| _mm_cvtsi32_si128(bits as i32);
-        let four = _mm512_and_si512(_mm512_srl_epi32(lows, count(4 * part)), _mm512_set1_epi32(15));
-        let two = _mm512_and_si512(_mm512_srl_epi32(halves, count(16 + 2 * part)), _mm512_set1_epi32(3));
+        let four = _mm512_and_si512(fours, _mm512_set1_epi32(15));
+        let two = _mm512_and_si512(twos, _mm512_set1_epi32(3));
         let six = _mm512_or_si512(four, _mm512_slli_epi32::<4>(two));
         out.own[part] = _mm512_sub_epi32(six, _mm512_set1_epi32(32));
+        (fours, twos) = (_mm512_srli_epi32::<4>(fours), _mm512_srli_epi32::<2>(twos));
         // SAFETY: the caller's promise.
         let codes = unsafe { tile.piece(at + 8 + part * 16) };
-        for (word, codes) in codes.iter().enumerate() {
-            out.codes[part][word] = look_up(&IQ4_VALUES, 128, low(*codes));
-            out.codes[part][4 + word] = look_up(&IQ4_VALUES, 128, high(*codes));
+        for (word, codes) in codes.into_iter().enumerate() {
+            out.codes[part][word] = look_up(&IQ4_TABLE, low(codes));
+            out.codes[part][4 + word] = look_up(&IQ4_TABLE, high(codes));
         }
     }
 }

@@ -9,28 +9,37 @@ pub const LANES: usize = 16;
 const AHEAD: usize = 1024;
 const LINE: usize = 64;
 
-/// Rows of a weight matrix. Where fewer than sixteen are left, the last one stands in the lanes of those that are not there.
+/// A row of a weight matrix in each lane.
 pub struct Tile {
     rows: [*const u8; LANES],
     /// Bytes from the first row to each.
     places: __m512i,
-    /// Bytes of a row.
-    stride: usize,
+    /// Bytes from each row to what is read once its lane's last row is.
+    left: usize,
+    /// Bytes from there to what is read next: the first row of the lane's next run.
+    skip: usize,
 }
 
 impl Tile {
+    /// The `at`-th rows of sixteen runs of `length` rows that stand one after the other. Where there are no sixteen whole
+    /// runs, the last row stands in the lanes of those that are not there.
+    ///
     /// # Safety
-    /// `first` points to `count` (1 to 16) rows of `stride` bytes, which stay borrowed while the tile is in use, fewer than
-    /// 2^27 each.
+    /// `first` points to `count` rows of `stride` bytes, 1 or more, which stay borrowed while the tile is in use;
+    /// 16 * `length` * `stride` is less than 2^31, and `at` less than `length`.
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
-    pub unsafe fn new(first: *const u8, stride: usize, count: usize) -> Tile {
-        let row = |lane: usize| lane.min(count - 1);
-        // SAFETY: `row` is below `count`.
-        let rows = std::array::from_fn(|lane| unsafe { first.add(row(lane) * stride) });
+    pub unsafe fn new(first: *const u8, stride: usize, count: usize, length: usize, at: usize) -> Tile {
+        // SAFETY: a row before the last.
+        let rows = std::array::from_fn(|lane| unsafe { first.add((lane * length + at).min(count - 1) * stride) });
         let lanes = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+        let lanes =
+            _mm512_add_epi32(_mm512_mullo_epi32(lanes, _mm512_set1_epi32(length as i32)), _mm512_set1_epi32(at as i32));
         let lanes = _mm512_min_epi32(lanes, _mm512_set1_epi32(count as i32 - 1));
-        Tile { rows, places: _mm512_mullo_epi32(lanes, _mm512_set1_epi32(stride as i32)), stride }
+        let places = _mm512_mullo_epi32(lanes, _mm512_set1_epi32(stride as i32));
+        // From lane 0's row, where gathers start.
+        let places = _mm512_sub_epi32(places, _mm512_broadcastd_epi32(_mm512_castsi512_si128(places)));
+        Tile { rows, places, left: (length - at) * stride, skip: (LANES - 1) * length * stride }
     }
 
     /// Sixteen bytes of each row from byte `at` on, four in each register, in order.
@@ -65,12 +74,12 @@ impl Tile {
         unsafe { _mm512_i32gather_epi32::<1>(self.places, self.rows[0].add(at).cast()) }
     }
 
-    /// Asks for the `bytes` that will be read some time after those from `at` on; past the rows' end, for the next tile's.
+    /// Asks for the `bytes` that will be read some time after those from `at` on.
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
     pub fn fetch(&self, at: usize, bytes: usize) {
         let ahead = at + AHEAD;
-        let place = if ahead < self.stride { ahead } else { ahead + (LANES - 1) * self.stride };
+        let place = if ahead < self.left { ahead } else { ahead + self.skip };
         for row in self.rows {
             for line in (0..bytes).step_by(LINE) {
                 _mm_prefetch::<_MM_HINT_T0>(row.wrapping_add(place + line).cast());
@@ -124,19 +133,38 @@ pub fn high_half(words: __m512i) -> __m512 {
 /// The same for each quarter of a register.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
-pub fn quarters(bytes: [i8; 16]) -> __m512i {
-    let [a, b, c, d] = bytes.as_chunks::<4>().0 else { return _mm512_setzero_si512() };
-    let word = |bytes: &[i8; 4]| i32::from_le_bytes(bytes.map(|byte| byte as u8));
-    _mm512_broadcast_i32x4(_mm_setr_epi32(word(a), word(b), word(c), word(d)))
+pub fn quarters(bytes: &[i8; 16]) -> __m512i {
+    // SAFETY: sixteen bytes are read.
+    unsafe { _mm512_broadcast_i32x4(_mm_loadu_si128(bytes.as_ptr().cast())) }
 }
 
-/// Shuffles the bytes of each lane: `pattern` says for each which of the four it becomes; negative is zero.
+/// For [`shuffle`]: which of a lane's four bytes each becomes; negative is zero.
+pub const fn pattern(bytes: [i8; 4]) -> [i8; 16] {
+    let mut out = [-1; 16];
+    let mut i = 0;
+    while i < 16 {
+        if bytes[i % 4] >= 0 {
+            out[i] = bytes[i % 4] + (i / 4 * 4) as i8;
+        }
+        i += 1;
+    }
+    out
+}
+
+/// The bytes of each lane in another order.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
-pub fn shuffle(words: __m512i, pattern: [i8; 4]) -> __m512i {
-    let places = std::array::from_fn(|i| match pattern[i % 4] {
-        place if place < 0 => -1,
-        place => place + (i / 4 * 4) as i8,
-    });
-    _mm512_shuffle_epi8(words, quarters(places))
+pub fn shuffle(words: __m512i, pattern: &[i8; 16]) -> __m512i {
+    _mm512_shuffle_epi8(words, quarters(pattern))
+}
+
+/// A table's values, each with `offset` added.
+pub const fn table(values: &[i8; 16], offset: u8) -> [i8; 16] {
+    let mut out = [0; 16];
+    let mut i = 0;
+    while i < 16 {
+        out[i] = (values[i] as u8).wrapping_add(offset) as i8;
+        i += 1;
+    }
+    out
 }
