@@ -20,10 +20,11 @@ use crate::{Activations, SUM_LENGTH, Strip};
 pub(super) const ROWS: usize = 8;
 
 /// Bytes that a row is asked for ahead of its use: some microseconds of reading, over eight rows.
-const AHEAD: usize = 1024;
+const AHEAD: usize = 256;
 
-/// A cache line.
+/// A cache line, and how many the largest block takes.
 const LINE: usize = 64;
+const LINES: usize = 4;
 
 /// One input row: values, scales, sums.
 #[derive(Clone, Copy)]
@@ -108,16 +109,28 @@ pub(super) unsafe fn grouped<A: Arithmetic, F: Grouped>(
     each(rows, row_bytes, input, out, |starts, bytes, input| dot_grouped::<A, F>(starts, bytes, input));
 }
 
-/// Asks for the bytes `at + AHEAD` of every row; where a row ends before, for the same place of the row eight further on,
-/// which is next. The address need not be one of ours: asking never fails.
+/// What is asked for of every row while the bytes at `at` are used: `at + AHEAD`; where a row ends before, the same place of
+/// the row eight further on, which is next. It need not be one of our bytes: asking never fails.
+#[inline(always)]
+fn ahead(row_bytes: usize, at: usize) -> usize {
+    if at + AHEAD < row_bytes { at + AHEAD } else { at + AHEAD + (ROWS - 1) * row_bytes }
+}
+
+/// Asks for what the next eight rows have where this row's part of the work of `step` bytes at `at` is done: four streams of
+/// two rows each, into the second cache.
 // SAFETY: as the module says.
 #[inline(always)]
-unsafe fn ask(starts: [*const u8; ROWS], row_bytes: usize, at: usize) {
-    let ahead = at + AHEAD;
-    let place = if ahead < row_bytes { ahead } else { ahead + (ROWS - 1) * row_bytes };
-    for start in starts {
-        _mm_prefetch::<_MM_HINT_T0>(start.wrapping_add(place).cast());
+unsafe fn ask_for_next(start: *const u8, row_bytes: usize, r: usize, at: usize, step: usize) {
+    let place = ROWS * row_bytes + r % 4 * 2 * row_bytes + 2 * at + r / 4 * step;
+    for line in 0..step.div_ceil(LINE) {
+        _mm_prefetch::<_MM_HINT_T1>(start.wrapping_add(place + line * LINE).cast());
     }
+}
+
+// SAFETY: as the module says.
+#[inline(always)]
+unsafe fn ask(start: *const u8, place: usize) {
+    _mm_prefetch::<_MM_HINT_T0>(start.wrapping_add(place).cast());
 }
 
 // SAFETY: as the module says.
@@ -136,11 +149,13 @@ unsafe fn dot_blocks<A: Arithmetic, F: Block>(starts: [*const u8; ROWS], row_byt
     for first in (0..count).step_by(2) {
         // A last block that has no partner is multiplied twice and added once.
         let second = (first + 1).min(count - 1);
-        ask(starts, row_bytes, first * F::BYTES);
+        let next = ahead(row_bytes, first * F::BYTES);
         let (a, b) = (input.values.add(first * BLOCK), input.values.add(second * BLOCK));
         let values = [pair(a, b), pair(a.add(16), b.add(16))];
         let mut sums = [_mm256_setzero_si256(); ROWS];
         for r in 0..ROWS {
+            ask(starts[r], next);
+            ask_for_next(starts[0], row_bytes, r, first * F::BYTES, 2 * F::BYTES);
             let codes = F::codes(starts[r].add(first * F::BYTES), starts[r].add(second * F::BYTES));
             sums[r] = A::dot(F::SIGNED, codes, values);
         }
@@ -206,15 +221,18 @@ unsafe fn dot_grouped<A: Arithmetic, F: Grouped>(
     let mut acc = _mm256_setzero_ps();
     for block in 0..row_bytes / F::BYTES {
         let at = block * F::BYTES;
-        for line in (0..F::BYTES).step_by(LINE) {
-            ask(starts, row_bytes, at + line);
-        }
+        // Row by row, so that the memory is never without work.
+        let next: [usize; LINES] = std::array::from_fn(|line| ahead(row_bytes, at + line * LINE));
         let values = input.values.add(block * SUPER_BLOCK);
         let input_sums = F::sums(input.sums.add(block * (SUPER_BLOCK / SUM_LENGTH)));
         let mut blocks = starts;
         let (mut sums, mut minimums) = ([_mm256_setzero_si256(); ROWS], [_mm256_setzero_si256(); ROWS]);
         for r in 0..ROWS {
             blocks[r] = starts[r].add(at);
+            ask_for_next(starts[0], row_bytes, r, at, F::BYTES);
+            for line in 0..F::BYTES.div_ceil(LINE) {
+                ask(starts[r], next[line]);
+            }
             [sums[r], minimums[r]] = row_of_block::<A, F>(blocks[r], values, input_sums);
         }
         let minimums = if F::SHIFTED { Some(sums_of_all(minimums)) } else { None };
