@@ -178,3 +178,56 @@ unsafe impl std::alloc::GlobalAlloc for LinesGuarded {
         }
     }
 }
+
+/// That the battery would notice: a process that reads past an end dies of it.
+#[cfg(unix)]
+mod proof {
+    use std::{os::unix::process::ExitStatusExt, process::Command};
+
+    use huacaya_kernels::{Activations, Grouping, Kernels};
+
+    use super::{Guarded, Place};
+
+    const TOUCH: &str = "HUACAYA_TEST_TOUCH";
+
+    /// Run again by the other test, with the variable set.
+    #[test]
+    fn a_byte_is_read_where_the_environment_says() {
+        let touch = |at: *const u8| {
+            // SAFETY: the byte is inside what was mapped; where it is protected, the process is meant to end.
+            let byte = unsafe { at.read_volatile() };
+            println!("read {byte}");
+        };
+        let (last, first) = (Guarded::copy(&[7u8; 3], Place::End), Guarded::copy(&[7u8; 3], Place::Start));
+        let mut activations = Activations::new(Grouping::Block, 2, 32);
+        activations.reset(2, 32);
+        activations.quantize_row(Kernels::chosen(), 1, &[1.0; 32]);
+        let row: *const u8 = activations.values(1).as_ptr().cast();
+        match std::env::var(TOUCH).as_deref() {
+            Ok("past the end") => touch(last.values().as_ptr().wrapping_add(3)),
+            Ok("before the start") => touch(first.values().as_ptr().wrapping_sub(1)),
+            Ok("past the activations' line") => touch(row.wrapping_add(64)),
+            _ => {
+                touch(last.values().as_ptr().wrapping_add(2));
+                touch(first.values().as_ptr());
+                touch(row.wrapping_add(63));
+            }
+        }
+    }
+
+    #[test]
+    fn a_process_that_reads_past_an_end_dies_of_it() {
+        for (place, dies) in [
+            ("inside", false),
+            ("past the end", true),
+            ("before the start", true),
+            ("past the activations' line", true),
+        ] {
+            let mut command = Command::new(std::env::current_exe().unwrap());
+            command.args(["guarded::proof::a_byte_is_read_where_the_environment_says", "--exact"]).env(TOUCH, place);
+            let status = command.output().unwrap().status;
+            let killed = matches!(status.signal(), Some(libc::SIGSEGV | libc::SIGBUS));
+            assert_eq!((killed, status.success()), (dies, !dies), "{place}: {status}");
+        }
+    }
+}
