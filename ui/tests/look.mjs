@@ -1,7 +1,8 @@
 //! Looks at the window: pictures of its states in both languages and themes, several widths, and at 200 % zoom, into /tmp/looks
-//! (or LOOKS); complains of page errors, CSP violations, requests that leave, and what axe finds.
+//! (or LOOKS); complains of page errors, CSP violations, requests that leave, and what axe finds. A few are looked at side by side,
+//! each in a browser context of its own; what is said of them comes in their order.
 //!
-//! Run with `npm run look`. Needs Chromium (CHROMIUM, else /usr/bin/chromium).
+//! Run with `npm run look`, or `npm run look -- PATTERN` for the pictures whose names fit. Needs Chromium (CHROMIUM, else /usr/bin/chromium).
 
 import { readFile, mkdir } from "node:fs/promises";
 import { createRequire } from "node:module";
@@ -14,11 +15,17 @@ import { workshop } from "./workshop.mjs";
 const folder = process.env.LOOKS ?? "/tmp/looks";
 const axe = await readFile(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 const only = process.argv[2];
+/** Pages wait a good part of their time: one more than a small machine has cores keeps those busy. */
+const AT_ONCE = 3;
+/** A page that stands still for so long has done what it was asked. */
+const QUIET_MS = 150;
+/** What goes on without an end (an answer that is being written) is looked at after this. */
+const QUIET_MOST_MS = 1_500;
 await mkdir(folder, { recursive: true });
 const server = await serve();
 const browser = await launch();
-let failures = 0;
 
+/** What axe finds, a line each. */
 async function audit(page, name) {
   // Evaluated by the driver, not inserted as a script element: the CSP stays in force.
   await page.evaluate(axe);
@@ -28,10 +35,29 @@ async function audit(page, name) {
     const regions = await window.axe.run({ exclude: [["[data-bits-floating-content-wrapper]"], ["#tip"]] }, { resultTypes: ["violations"], runOnly: ["region"] });
     return [...all.violations, ...regions.violations];
   });
-  for (const violation of violations) {
-    failures += 1;
-    console.log(`axe ${name}: ${violation.id} (${violation.impact}) ${violation.nodes.slice(0, 3).map((node) => node.html.slice(0, 160)).join(" | ")}`);
-  }
+  return violations.map((violation) => `axe ${name}: ${violation.id} (${violation.impact}) ${violation.nodes.slice(0, 3).map((node) => node.html.slice(0, 160)).join(" | ")}`);
+}
+
+/** Waits until nothing changes and nothing moves: on a busy machine that takes longer than any fixed time would allow for. */
+function settled(page) {
+  return page.evaluate(
+    ([quiet, most]) =>
+      new Promise((done) => {
+        const begun = performance.now();
+        let changed = begun;
+        const watch = new MutationObserver(() => (changed = performance.now()));
+        watch.observe(document, { subtree: true, childList: true, attributes: true, characterData: true });
+        const moves = () => document.getAnimations().some((one) => one.playState === "running" && one.effect?.getComputedTiming().endTime !== Infinity);
+        const look = () => {
+          const now = performance.now();
+          if ((now - changed < quiet || moves()) && now - begun < most) return void requestAnimationFrame(look);
+          watch.disconnect();
+          done();
+        };
+        requestAnimationFrame(look);
+      }),
+    [QUIET_MS, QUIET_MOST_MS],
+  );
 }
 
 const chat = (id) => async (page) => {
@@ -69,35 +95,58 @@ const views = [
   { name: "zoom", width: 640, height: 400, scale: 2 },
 ];
 
-for (const language of ["zh", "en"]) {
-  for (const theme of ["light", "dark"]) {
-    for (const view of views) {
-      for (const [scene, { options = {}, go }] of Object.entries(scenes)) {
+/** Scenes that begin in the chat itself, where a narrow window keeps the list out of sight. */
+const WITHOUT_LIST = ["typing", "streaming", "reading", "settings", "palette", "models", "welcome", "search"];
+
+/** Looks at one scene; a line for each thing that is wrong. */
+async function look({ name, scene, language, theme, view }) {
+  const { options = {}, go } = scenes[scene];
+  const { context, page, problems } = await open(browser, server.url, { language, theme, ...options }, view);
+  const found = [];
+  try {
+    await page.waitForSelector("nav, main", { timeout: 30_000 });
+    if (view.width < 900 && go && !scene.startsWith("room-") && !WITHOUT_LIST.includes(scene)) {
+      await page.keyboard.press("Control+b");
+      await settled(page);
+    }
+    await go?.(page, language === "zh");
+    await settled(page);
+    await page.screenshot({ path: `${folder}/${name}.png` });
+    found.push(...(await audit(page, name)));
+    if (await page.evaluate(() => window.hit)) problems.push("markup ran");
+  } catch (error) {
+    problems.push(`scene: ${error.message.split("\n")[0]}`);
+  }
+  await context.close();
+  return [...found, ...problems.map((problem) => `${name}: ${problem}`)];
+}
+
+const jobs = [];
+for (const language of ["zh", "en"])
+  for (const theme of ["light", "dark"])
+    for (const view of views)
+      for (const scene of Object.keys(scenes)) {
         const name = `${scene}-${language}-${theme}-${view.name}`;
-        if (only && !new RegExp(only).test(name)) continue;
-        const { context, page, problems } = await open(browser, server.url, { language, theme, ...options }, view);
-        try {
-          await page.waitForSelector("nav, main", { timeout: 30_000 });
-          if (view.width < 900 && go && !scene.startsWith("room-") && !["typing", "streaming", "reading", "settings", "palette", "models", "welcome", "search"].includes(scene)) {
-            await page.keyboard.press("Control+b");
-            await page.waitForTimeout(150);
-          }
-          await go?.(page, language === "zh");
-          await page.waitForTimeout(150);
-          await page.screenshot({ path: `${folder}/${name}.png` });
-          await audit(page, name);
-          if (await page.evaluate(() => window.hit)) problems.push("markup ran");
-        } catch (error) {
-          problems.push(`scene: ${error.message.split("\n")[0]}`);
-        }
-        for (const problem of problems) console.log(`${name}: ${problem}`);
-        failures += problems.length;
-        await context.close();
+        if (!only || new RegExp(only).test(name)) jobs.push({ name, scene, language, theme, view });
       }
+
+/** Of each job, once it is done; printed as far as there is no gap. */
+const results = [];
+let [taken, printed, failures] = [0, 0, 0];
+async function work() {
+  while (taken < jobs.length) {
+    const at = taken++;
+    results[at] = await look(jobs[at]);
+    for (; results[printed]; printed++) {
+      for (const line of results[printed]) console.log(line);
+      failures += results[printed].length;
     }
   }
 }
+const begun = performance.now();
+await Promise.all(Array.from({ length: AT_ONCE }, work));
 await browser.close();
 server.close();
-console.log(failures === 0 ? "nothing found" : `${failures} found`);
+const seconds = Math.round((performance.now() - begun) / 1000);
+console.log(`${failures === 0 ? "nothing found" : `${failures} found`} in ${jobs.length} scenes, ${seconds} s`);
 process.exitCode = failures === 0 ? 0 : 1;
