@@ -245,6 +245,20 @@ fn the_size_is_known_before_anything_is_written() {
 }
 
 #[test]
+fn rounding_once_more_what_was_rounded_before_is_counted() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    SMALL.write(&path("f32.gguf"));
+    let mut made = |from: &str, scheme: Scheme, to: &str| {
+        quantize(&path(from), &path(to), &wanted(scheme, false), None, 2, &mut unwatched()).unwrap().requantized
+    };
+    assert_eq!(made("f32.gguf", Scheme::F16, "f16.gguf"), 0);
+    assert_eq!(made("f16.gguf", Scheme::Q8_0, "q8_0.gguf"), 0, "plain numbers were not rounded to blocks");
+    assert_eq!(made("q8_0.gguf", Scheme::Q8_0, "again.gguf"), 0, "bytes are taken over");
+    assert!(made("q8_0.gguf", Scheme::Q4_0, "q4_0.gguf") > 0);
+}
+
+#[test]
 fn an_importance_matrix_survives_being_saved_and_old_files_are_read() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("imatrix.gguf");
