@@ -3,6 +3,7 @@
 mod bench;
 mod front;
 mod golden;
+mod platforms;
 mod shell;
 mod system;
 mod test;
@@ -14,13 +15,14 @@ use shell::{Outcome, cargo, say};
 const USAGE: &str = "\
 usage: cargo xtask <command>
 
-  run      set this machine up, build the program (optimised) and open its window
-  test     set this machine up, then check and run every test
-  check    formatting, clippy, svelte-check and the tidy tests
-  types    write ui/src/api/bindings.ts anew from the Rust types
-  golden   make the golden data anew with Python (in a virtual environment outside the checkout)
-  bench    `bench cpu`: how fast this program and llama.cpp are on this machine, side by side
-  setup    only set this machine up";
+  run        set this machine up, build the program (optimised) and open its window
+  test       set this machine up, then check and run every test
+  check      formatting, clippy, svelte-check and the tidy tests
+  types      write ui/src/api/bindings.ts anew from the Rust types
+  golden     make the golden data anew with Python (in a virtual environment outside the checkout)
+  bench      `bench cpu`: how fast this program and llama.cpp are on this machine, side by side
+  platforms  run the kernels' tests as aarch64 code, under qemu (needs root, debootstrap and the network)
+  setup      only set this machine up";
 
 fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1);
@@ -33,6 +35,7 @@ fn main() -> ExitCode {
         "types" => cargo(&["run", "--quiet", "--package", "huacaya-app", "--example", "types", "--", "write"]),
         "golden" => golden::golden(&rest),
         "bench" => bench::bench(&rest),
+        "platforms" => platforms::platforms(&rest),
         "setup" => system::install(system::Use::Test).and_then(|()| front::install()),
         _ => Err(USAGE.into()),
     };

@@ -1,5 +1,9 @@
 //! Every instruction set against the portable one, bit for bit, over the whole value range, in memory that ends at protected
 //! pages. Prints the sets that were run and those that this machine lacks.
+//!
+//! Under AddressSanitizer, by hand (a build of its own; `--target` keeps the sanitizer out of build scripts):
+//! `RUSTC_BOOTSTRAP=1 RUSTFLAGS=-Zsanitizer=address cargo test -p huacaya-kernels --target x86_64-unknown-linux-gnu --test battery`
+//! On another processor: `cargo xtask platforms`.
 
 #![allow(clippy::unwrap_used)] // a test may panic
 #![allow(unsafe_code)] // protected pages
