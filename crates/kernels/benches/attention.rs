@@ -18,6 +18,8 @@ const PAGE: usize = 256;
 const KV_HEADS: usize = 32;
 /// Values in a row of the operations on rows.
 const ROW: usize = 4096;
+/// Values in each of two rows that no cache near a core holds.
+const FAR: usize = 16 << 20;
 /// Shorter rounds would be lost in the system's clock.
 const ROUND: Duration = Duration::from_millis(60);
 const ROUNDS: usize = 4;
@@ -138,6 +140,14 @@ fn rows(kernels: &Kernels) -> Outcome<()> {
         time(&format!("from {label}"), &mut |out| Ok(kernels.decode(format, bytes, out)?))?;
     }
     println!("{line} (billions of values a second)");
+    let (a, b) = (numbers(FAR), numbers(FAR));
+    let mut sum = 0.0;
+    let seconds = best(|| {
+        sum += kernels.dot(&a, &b)?;
+        Ok(())
+    })?;
+    black_box(sum);
+    println!("{:<10} dot of long rows in memory: {:.1} GB/s", kernels.set().name(), 8.0 * FAR as f64 / seconds / 1e9);
     Ok(())
 }
 

@@ -83,6 +83,8 @@ struct Tile<'a> {
     rows: &'a [u8],
     count: usize,
     head_size: usize,
+    /// What is read after it, to be asked for early; may be nothing.
+    next: &'a [u8],
 }
 
 impl Tile<'_> {
@@ -290,8 +292,11 @@ impl Kernels {
 
         let position = |pair: usize| queries.positions[pair / queries.heads];
         let end = pairs.clone().map(position).max().map_or(0, |last| last + 1);
+        let (mut keys, mut values) = tile(queries, past, 0, end)?;
         for start in (0..end).step_by(ATTENTION_TILE) {
-            let (keys, values) = tile(queries, past, start, end)?;
+            let next = start + ATTENTION_TILE;
+            let (next_keys, next_values) = if next < end { tile(queries, past, next, end)? } else { (keys, values) };
+            (keys.next, values.next) = (values.rows, next_keys.rows);
             for (seen, pair) in space.seen.iter_mut().zip(pairs.clone()) {
                 *seen = (position(pair) + 1).saturating_sub(start).min(ATTENTION_TILE);
             }
@@ -313,6 +318,7 @@ impl Kernels {
             } else {
                 call!(self.attention.few_values, values, scores, seen, factors, sums);
             }
+            (keys, values) = (next_keys, next_values);
         }
         for ((pair, sums), running) in pairs.zip(sums.chunks_exact(width)).zip(&space.running) {
             let (row, start) = place(pair);
@@ -328,7 +334,7 @@ fn tile<'a>(queries: &Queries<'_>, past: &Past<'a>, start: usize, end: usize) ->
     let page = (past.page)(start / past.page_length);
     let (first, count) = (start % past.page_length, (end - start).min(ATTENTION_TILE));
     let part = |format: Format, bytes: &'a [u8]| {
-        let whole = Tile { format, rows: bytes, count, head_size: queries.head_size };
+        let whole = Tile { format, rows: bytes, count, head_size: queries.head_size, next: &[] };
         let row = whole.row_bytes();
         let rows = bytes.get(first * row..(first + count) * row).ok_or(Error::Shape {
             what: "the bytes of a page",

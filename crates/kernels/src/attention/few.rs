@@ -6,6 +6,11 @@ use crate::format::BLOCK;
 use crate::stored::{Half, Q4, Q8, Stored};
 use crate::vector::lanes::{LANES, Lanes};
 
+/// Bytes of a cache line.
+const LINE: usize = 64;
+/// How far ahead memory is asked: far enough for its answer, near enough that the first cache still holds it by then.
+const AHEAD: usize = 8192;
+
 #[inline(always)]
 pub(super) fn scores<L: Lanes>(keys: Tile<'_>, queries: &[f32], out: &mut [Scores]) {
     match keys.format {
@@ -53,6 +58,7 @@ fn group<L: Lanes, S: Stored<Unit = u8>, const Q: usize>(keys: Tile<'_>, queries
     }
     let out = &mut out[..Q];
     for (j, row) in keys.rows.chunks_exact(keys.row_bytes()).take(keys.count.min(ATTENTION_TILE)).enumerate() {
+        fetch_row::<L>(keys.rows, keys.next, keys.row_bytes(), j);
         let mut sums = [L::zero(); Q];
         for at in 0..blocks {
             add_products(&mut sums, &ours, at, S::block(&row[at * S::LENGTH..]));
@@ -67,14 +73,20 @@ fn group<L: Lanes, S: Stored<Unit = u8>, const Q: usize>(keys: Tile<'_>, queries
     Q
 }
 
+/// Asks for as much as one row is long of what is read [`AHEAD`] bytes later: of these rows or of what comes after them.
+/// Memory delivers while the processor reckons; its own foresight ends with each tile and each page of memory.
+#[inline(always)]
+fn fetch_row<L: Lanes>(rows: &[u8], next: &[u8], row_bytes: usize, row: usize) {
+    let start = row * row_bytes + AHEAD;
+    let (bytes, start) = if start < rows.len() { (rows, start) } else { (next, start - rows.len()) };
+    if let Some(bytes) = bytes.get(start..) {
+        bytes.iter().take(row_bytes).step_by(LINE).for_each(L::fetch);
+    }
+}
+
 /// Block `at` of a key with the same of each query. A function, since a closure would not be compiled for the set.
 #[inline(always)]
-fn add_products<L: Lanes, const Q: usize>(
-    sums: &mut [L; Q],
-    queries: &[&[[f32; LANES]]; Q],
-    at: usize,
-    key: [L; 2],
-) {
+fn add_products<L: Lanes, const Q: usize>(sums: &mut [L; Q], queries: &[&[[f32; LANES]]; Q], at: usize, key: [L; 2]) {
     for q in 0..Q {
         sums[q] = key[0].fused(L::load(&queries[q][2 * at]), sums[q]);
         sums[q] = key[1].fused(L::load(&queries[q][2 * at + 1]), sums[q]);
@@ -89,7 +101,8 @@ pub(super) fn values<L: Lanes>(
     factors: &[f32],
     sums: &mut [f32],
 ) {
-    let rows = Rows { units: values.rows, length: values.row_bytes(), head_size: values.head_size };
+    let Tile { rows: units, head_size, next, .. } = values;
+    let rows = Rows { units, length: values.row_bytes(), head_size, stored: units, next };
     match values.format {
         Format::F16 => add_all::<L, Half>(rows, weights, seen, factors, sums),
         Format::Q8_0 => add_all::<L, Q8>(rows, weights, seen, factors, sums),
@@ -104,6 +117,9 @@ pub(super) struct Rows<'a, U> {
     /// Units in a row.
     pub length: usize,
     pub head_size: usize,
+    /// The rows where they come from memory, and what is read after them; else nothing.
+    pub stored: &'a [u8],
+    pub next: &'a [u8],
 }
 
 /// The part of [`Rows`] that one pass goes over: positions, and the first of its blocks of 32 values.
@@ -201,6 +217,9 @@ fn add<L: Lanes, S: Stored, const Q: usize, const W: usize>(
     }
     let whole = (part.block + W) * BLOCK <= rows.head_size;
     for j in part.from..part.to.min(ATTENTION_TILE) {
+        if part.block == 0 {
+            fetch_row::<L>(rows.stored, rows.next, rows.length, j);
+        }
         let row = &rows.units[j * rows.length..][..rows.length];
         let row = &row[part.block * S::LENGTH..];
         let mut values = [[L::zero(); 2]; W];

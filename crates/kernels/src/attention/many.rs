@@ -63,7 +63,8 @@ fn unpack_values_of<L: Lanes, S: Stored<Unit = u8>>(values: Tile<'_>, out: &mut 
 #[inline(always)]
 pub(super) fn values<L: Lanes>(values: &[f32], weights: &[Scores], seen: &[usize], factors: &[f32], sums: &mut [f32]) {
     let width = sums.len() / seen.len().max(1);
-    add_all::<L, Wide>(Rows { units: values, length: width, head_size: width }, weights, seen, factors, sums);
+    let rows = Rows { units: values, length: width, head_size: width, stored: &[], next: &[] };
+    add_all::<L, Wide>(rows, weights, seen, factors, sums);
 }
 
 /// `keys`: a row of positions for each value of the padded head.

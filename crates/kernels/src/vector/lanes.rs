@@ -33,6 +33,10 @@ pub(crate) trait Lanes: Copy {
     /// The sum of all lanes: 8 + 8, 4 + 4, 2 + 2, 1 + 1.
     fn fold(self) -> f32;
 
+    /// Asks for the cache line of this byte, where a set has a way to: it will be read soon.
+    #[inline(always)]
+    fn fetch(_byte: &u8) {}
+
     #[inline(always)]
     fn zero() -> Self {
         Self::all(0.0)

@@ -34,6 +34,11 @@ fn fold_eight(eight: __m256) -> f32 {
     })
 }
 
+#[inline(always)]
+fn fetch(byte: &u8) {
+    x86!(_mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(byte).cast()));
+}
+
 impl Lanes for Avx2 {
     const WIDE: bool = false;
 
@@ -53,6 +58,11 @@ impl Lanes for Avx2 {
             _mm256_storeu_ps(out.as_mut_ptr(), self.0);
             _mm256_storeu_ps(out.as_mut_ptr().add(8), self.1);
         })
+    }
+
+    #[inline(always)]
+    fn fetch(byte: &u8) {
+        fetch(byte);
     }
 
     #[inline(always)]
@@ -151,6 +161,11 @@ impl Lanes for Avx512 {
     #[inline(always)]
     fn store(self, out: &mut [f32; LANES]) {
         x86!(_mm512_storeu_ps(out.as_mut_ptr(), self.0))
+    }
+
+    #[inline(always)]
+    fn fetch(byte: &u8) {
+        fetch(byte);
     }
 
     #[inline(always)]
