@@ -3,12 +3,15 @@
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used)]
 
+#[path = "../../crates/weights/tests/common/demo_folder.rs"]
+mod demo_folder;
 mod harness;
 mod history;
 mod library;
 mod safety;
 mod start;
 mod talking;
+mod workshop;
 // The same random model that the use cases are tested with; not every test binary uses all of it.
 #[allow(dead_code)]
 #[path = "../../crates/app/tests/app/tiny.rs"]
