@@ -226,9 +226,14 @@ fn recommend(plan: &mut MakingPlan, source_bytes: u64) {
     }
 }
 
+/// As the page writes it: in GB from one on, else in MB.
+fn size(bytes: u64) -> String {
+    let (bytes, gigabyte) = (bytes as f64, 1e9);
+    if bytes < gigabyte { format!("{:.1} MB", bytes / 1e6) } else { format!("{:.1} GB", bytes / gigabyte) }
+}
+
 fn reason(row: &SchemePlan, quick: bool) -> Words {
-    let gb = |bytes: u64| format!("{:.1}", bytes as f64 / 1e9);
-    let (scheme, file, memory) = (&row.scheme, gb(row.bytes), gb(row.memory_bytes));
+    let (scheme, file, memory) = (&row.scheme, size(row.bytes), size(row.memory_bytes));
     let (zh_speed, en_speed) = match row.decode_tokens_s {
         Some(speed) => (
             format!("，预计每秒约 {speed:.0} 个 token（根据本机短时测量推算）"),
@@ -245,8 +250,8 @@ fn reason(row: &SchemePlan, quick: bool) -> Words {
         )
     };
     Words {
-        zh: format!("{scheme}：文件 {file} GB，运行约需 {memory} GB 内存{zh_speed}。{zh_why}"),
-        en: format!("{scheme}: a file of {file} GB that takes about {memory} GB of memory{en_speed}. {en_why}"),
+        zh: format!("{scheme}：文件 {file}，运行约需 {memory} 内存{zh_speed}。{zh_why}"),
+        en: format!("{scheme}: a file of {file} that takes about {memory} of memory{en_speed}. {en_why}"),
     }
 }
 
