@@ -108,12 +108,14 @@ pub(crate) struct Table {
     /// Scores of each query (`out.len()` of them) with the tile's keys.
     few_scores: unsafe fn(keys: Tile<'_>, queries: &[f32], out: &mut [Scores]),
     /// `sums[i] = sums[i] * factors[i] + weights[i] . values`, over the first `seen[i]` positions of the tile.
+    #[allow(clippy::type_complexity)] // its names say more than a type's would
     few_values: unsafe fn(values: Tile<'_>, weights: &[Scores], seen: &[usize], factors: &[f32], sums: &mut [f32]),
     /// The tile's keys, a row for each value of the head.
     unpack_keys: unsafe fn(keys: Tile<'_>, out: &mut [Scores]),
     unpack_values: unsafe fn(values: Tile<'_>, out: &mut [f32]),
     /// The two again, for what was unpacked.
     many_scores: unsafe fn(keys: &[Scores], queries: &[f32], out: &mut [Scores]),
+    #[allow(clippy::type_complexity)]
     many_values: unsafe fn(values: &[f32], weights: &[Scores], seen: &[usize], factors: &[f32], sums: &mut [f32]),
     /// The scores of the first `seen` positions into weights, 0 behind them; returns the factor of what was before.
     step: unsafe fn(scores: &mut Scores, seen: usize, running: &mut Running) -> f32,
