@@ -4,10 +4,10 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
-use candle_core::Tensor;
+use candle_core::{DType, Tensor};
 use huacaya_weights::adapter::Factors;
 
 use crate::candle::Ops;
@@ -37,12 +37,19 @@ pub(crate) type Adapters = Vec<(Arc<Adapter>, f32)>;
 /// and its strength's bits.
 pub(crate) type Mark = Vec<(u64, u32)>;
 
-struct Pair {
-    /// (rank, in)
-    a: Tensor,
-    /// (out, rank), its rows in the order of the model's own.
-    b: Tensor,
-    scale: f64,
+/// The two factors of one matrix's addition, in f32 as they would stand in a file.
+pub(crate) struct Pair {
+    /// Of the matrix that is added to.
+    pub rows: usize,
+    pub columns: usize,
+    pub rank: usize,
+    /// (rank, columns)
+    pub a: Vec<u8>,
+    /// (rows, rank), its rows in the order of the model's own.
+    pub b: Vec<u8>,
+    pub scale: f64,
+    /// Both on the model's device, once the candle decoder has asked for them.
+    tensors: OnceLock<[Tensor; 2]>,
 }
 
 impl Adapter {
@@ -86,7 +93,7 @@ impl Adapter {
                 return refused(format!("for {tensor:?} it is made for {found:?}, where the model has {wanted:?}"));
             }
             adds |= factors.scale != 0.0 && [&factors.left, &factors.right].iter().all(|f| f.iter().any(|&v| v != 0.0));
-            pairs.insert((layer, part), pair(factors, part, model)?);
+            pairs.insert((layer, part), pair(factors, part, model));
         }
         if let Some(tensor) = left.first() {
             return refused(format!("it does not belong to this model, which has no {tensor:?}"));
@@ -108,9 +115,29 @@ impl Adapter {
         x: &Tensor,
         out: Tensor,
     ) -> Result<Tensor> {
-        let Some(Pair { a, b, scale }) = self.pairs.get(&place) else { return Ok(out) };
-        let narrow = (ops.matmul(x, a)? * (scale * f64::from(strength)))?; // (rows, rank)
+        let Some(pair) = self.pair(place) else { return Ok(out) };
+        let [a, b] = match pair.tensors.get() {
+            Some(tensors) => tensors,
+            None => {
+                let tensor = |bytes: &[u8], shape: (usize, usize)| {
+                    Tensor::from_raw_buffer(bytes, DType::F32, &[shape.0, shape.1], x.device())
+                };
+                let tensors = [tensor(&pair.a, (pair.rank, pair.columns))?, tensor(&pair.b, (pair.rows, pair.rank))?];
+                pair.tensors.get_or_init(|| tensors)
+            }
+        };
+        let narrow = (ops.matmul(x, a)? * (pair.scale * f64::from(strength)))?; // (rows, rank)
         Ok((out + ops.matmul(&narrow, b)?)?)
+    }
+
+    /// What it adds to a part of a layer.
+    pub(crate) fn pair(&self, place: (usize, &'static str)) -> Option<&Pair> {
+        self.pairs.get(&place)
+    }
+
+    /// Bytes that it takes in memory.
+    pub fn bytes(&self) -> u64 {
+        self.pairs.values().map(|pair| (pair.a.len() + pair.b.len()) as u64).sum()
     }
 }
 
@@ -144,15 +171,14 @@ fn shape(config: &Config, part: &str) -> [usize; 2] {
     }
 }
 
-fn pair(factors: Factors, part: &str, model: &Model) -> Result<Pair> {
+fn pair(factors: Factors, part: &str, model: &Model) -> Pair {
     let Factors { rows, rank, columns, mut left, right, scale } = factors;
     let config = model.config();
     if config.rope.pairs == Pairs::Adjacent && matches!(part, "attn_q" | "attn_k") {
         left = side_by_side(&left, rank, config.head_size);
     }
-    let device = model.tensor_device();
-    let (a, b) = (Tensor::from_vec(right, (rank, columns), device)?, Tensor::from_vec(left, (rows, rank), device)?);
-    Ok(Pair { a, b, scale })
+    let bytes = |values: &[f32]| values.iter().flat_map(|value| value.to_le_bytes()).collect();
+    Pair { rows, columns, rank, a: bytes(&right), b: bytes(&left), scale, tensors: OnceLock::new() }
 }
 
 /// PEFT has the two rows of a head that turn together half a head apart, llama's GGUF has them side by side.

@@ -46,6 +46,8 @@ pub enum Error {
     Stopped,
     #[error("the computation failed: {0}")]
     Compute(#[from] candle_core::Error),
+    #[error("the computation failed: {0}")]
+    Kernels(#[from] huacaya_kernels::Error),
     /// A fault of the program: the request is lost, the engine goes on.
     #[error("the computation broke off: {message}")]
     Panicked { message: String },

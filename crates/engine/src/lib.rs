@@ -1,6 +1,6 @@
 //! A model file and a prompt in, tokens out: tokenizer, templates, decoder, sampling, sessions.
 //!
-//! Modules in reading order: what a model is (`config`, `rope`), how it computes (`candle`, `device`), text
+//! Modules in reading order: what a model is (`config`, `rope`), how it computes (`native`, `candle`, `device`), text
 //! (`tokenizer`, `template`, `sampling`, `text`), a loaded model (`model`, `memory`, `context`), answers (`engine`),
 //! and what a model is worth (`measure`).
 //!
@@ -19,6 +19,7 @@ mod error;
 pub mod measure;
 mod memory;
 mod model;
+mod native;
 mod reader;
 pub mod rope;
 pub mod sampling;
@@ -36,5 +37,6 @@ pub use device::{Available, devices};
 pub use engine::{Engine, Request, Score, Scores};
 pub use error::{Error, Result};
 pub use memory::Memory;
-pub use model::{Description, Extension, Kind, LoadOptions, Model};
+pub use model::{BACKEND_VARIABLE, Description, Extension, Kind, LoadOptions, Model};
+pub use native::{CHUNK, KvFormat};
 pub use stream::{Event, Finish, Stats, Stopper, TokenStream};

@@ -5,10 +5,24 @@ use huacaya_kernels::Format;
 use crate::Result;
 use crate::candle::{READ_CHUNK, block_type, keeps_blocks};
 use crate::config::Config;
+use crate::native::{CHUNK, KvFormat, kv_bytes_per_token, scratch_bytes};
 use crate::source::Source;
 
-/// Keys and values are computed with as they are kept: in f32.
+/// Keys and values of the candle decoder are computed with as they are kept: in f32.
 const KV_BYTES: u64 = 4;
+
+/// What computes, as far as it changes what is held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Holder {
+    /// Weights stay in the mapped file.
+    Native {
+        kv: KvFormat,
+        chunk: usize,
+    },
+    Candle {
+        on_cpu: bool,
+    },
+}
 
 /// Bytes on the chosen device.
 #[derive(Clone, Debug, PartialEq)]
@@ -19,37 +33,51 @@ pub struct Memory {
     pub kv_per_token: u64,
     /// What one step needs beside them, at the chosen context.
     pub scratch: u64,
+    /// What adapters that are used beside the model take.
+    pub adapters: u64,
     /// The chosen context, in tokens.
     pub context: usize,
     config: Config,
+    holder: Holder,
 }
 
 impl Memory {
-    pub(crate) fn of(source: &Source, config: &Config, context: usize, on_cpu: bool) -> Result<Memory> {
-        Memory::count(config, context, on_cpu, |name, shape| Ok(source.view(name, shape)?.format))
+    pub(crate) fn of(source: &Source, config: &Config, context: usize, holder: Holder) -> Result<Memory> {
+        Memory::count(config, context, holder, |name, shape| Ok(source.view(name, shape)?.format))
     }
 
     /// What a model of this shape would need on the processor before there is a file of it; `format_of` says how a tensor
     /// (by name) would be stored.
     pub fn expected(config: &Config, context: usize, format_of: impl Fn(&str) -> Format) -> Result<Memory> {
         config.validate()?;
-        Memory::count(config, context, true, |name, _| Ok(format_of(name)))
+        let holder = Holder::Native { kv: KvFormat::F16, chunk: CHUNK };
+        Memory::count(config, context, holder, |name, _| Ok(format_of(name)))
     }
 
     fn count(
         config: &Config,
         context: usize,
-        on_cpu: bool,
+        holder: Holder,
         format_of: impl Fn(&str, &[usize]) -> Result<Format>,
     ) -> Result<Memory> {
         let mut weights = 0;
-        let blocks = keeps_blocks(config, on_cpu);
         for (name, shape) in config.parameters() {
             let format = format_of(&name, &shape)?;
-            let multiplied = name != "token_embd.weight" || config.tied;
-            weights += held(format, &shape, multiplied, blocks, on_cpu);
+            weights += match holder {
+                Holder::Native { .. } => stored(format, &shape),
+                Holder::Candle { on_cpu } => {
+                    let multiplied = name != "token_embd.weight" || config.tied;
+                    held(format, &shape, multiplied, keeps_blocks(config, on_cpu), on_cpu)
+                }
+            };
         }
-        Ok(Memory { weights, kv_per_token: 0, scratch: 0, context, config: config.clone() }.at(context))
+        let config = config.clone();
+        Ok(Memory { weights, kv_per_token: 0, scratch: 0, adapters: 0, context, config, holder }.at(context))
+    }
+
+    /// With adapters beside the model, which take this many bytes.
+    pub fn beside(&self, adapters: u64) -> Memory {
+        Memory { adapters, ..self.clone() }
     }
 
     /// Keys and values of the whole context.
@@ -58,21 +86,37 @@ impl Memory {
     }
 
     pub fn total(&self) -> u64 {
-        self.weights + self.kv() + self.scratch
+        self.weights + self.kv() + self.scratch + self.adapters
     }
 
     /// The same model with another context.
     pub fn at(&self, context: usize) -> Memory {
         let config = &self.config;
-        let values = config.kv_values_per_token();
-        // Where angles depend on the length, keys are kept as they were before they were turned, too.
-        let kept = if config.angles_depend_on_length() { values + values / 2 } else { values };
-        let rows = READ_CHUNK.min(context);
-        let layer = rows * (4 * config.hidden + 3 * config.ffn + 2 * config.query_width());
-        let attention = 3 * rows * config.heads * context;
-        let scratch = 4 * (layer + attention + 2 * config.vocabulary) as u64;
-        Memory { kv_per_token: kept as u64 * KV_BYTES, scratch, context, ..self.clone() }
+        let (kv_per_token, scratch) = match self.holder {
+            Holder::Native { kv, chunk } => {
+                // Heads that have no whole blocks are kept in f16.
+                let bytes = kv_bytes_per_token(config, kv).or_else(|_| kv_bytes_per_token(config, KvFormat::F16));
+                (bytes.unwrap_or_default(), scratch_bytes(config, chunk.min(context)))
+            }
+            Holder::Candle { .. } => {
+                let values = config.kv_values_per_token();
+                // Where angles depend on the length, keys are kept as they were before they were turned, too.
+                let kept = if config.angles_depend_on_length() { values + values / 2 } else { values };
+                let rows = READ_CHUNK.min(context);
+                let layer = rows * (4 * config.hidden + 3 * config.ffn + 2 * config.query_width());
+                let attention = 3 * rows * config.heads * context;
+                (kept as u64 * KV_BYTES, 4 * (layer + attention + 2 * config.vocabulary) as u64)
+            }
+        };
+        Memory { kv_per_token, scratch, context, ..self.clone() }
     }
+}
+
+/// Bytes of a tensor that is read where the file is mapped; what is small is held in f32 beside it.
+fn stored(format: Format, shape: &[usize]) -> u64 {
+    let values: u64 = shape.iter().map(|&n| n as u64).product();
+    let bytes = format.bytes_of(values).unwrap_or(values * 4);
+    if shape.len() < 2 { bytes + values * 4 } else { bytes }
 }
 
 /// Bytes that a tensor takes for computing.
@@ -144,7 +188,7 @@ mod tests {
         assert_eq!(super::held(Format::Q8_0, &SHAPE, true, false, true), VALUES * 4);
     }
 
-    /// The published f16 figure of the 1.3B, 64 KiB a token, twice, as keys and values are kept in f32.
+    /// The published f16 figure of the 1.3B, 64 KiB a token; twice where keys and values are kept in f32.
     #[test]
     fn keys_and_values_are_counted_as_published() {
         let text = r#"{"architectures": ["LlamaForCausalLM"], "hidden_size": 4096, "num_hidden_layers": 4,
@@ -152,7 +196,23 @@ mod tests {
             "max_position_embeddings": 4096, "rms_norm_eps": 1e-5}"#;
         let config = Config::from_json(&serde_json::from_str(text).unwrap()).unwrap();
         assert_eq!(config.parameter_count(), 1_262_522_368);
-        let memory = Memory { weights: 5, kv_per_token: 0, scratch: 0, context: 0, config }.at(4096);
+        let of = |holder| {
+            let memory = Memory {
+                weights: 5,
+                kv_per_token: 0,
+                scratch: 0,
+                adapters: 0,
+                context: 0,
+                config: config.clone(),
+                holder,
+            };
+            memory.at(4096)
+        };
+        let native = of(Holder::Native { kv: KvFormat::F16, chunk: CHUNK });
+        assert_eq!((native.kv_per_token, native.kv()), (64 << 10, 256 << 20));
+        assert_eq!(of(Holder::Native { kv: KvFormat::Q8_0, chunk: CHUNK }).kv_per_token, (64 << 10) / 32 * 17);
+        assert_eq!(native.beside(7).total(), native.total() + 7);
+        let memory = of(Holder::Candle { on_cpu: true });
         assert_eq!((memory.kv_per_token, memory.kv()), (128 << 10, 512 << 20));
         assert_eq!(memory.total(), 5 + memory.kv() + memory.scratch);
         // Attention's table for 64 rows: 32 heads * 4096 positions * 4 bytes, three of them at a time.

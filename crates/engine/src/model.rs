@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use candle_core::Device;
+use huacaya_kernels::{InstructionSet, Kernels};
 use huacaya_progress::Watch;
 use huacaya_weights::Checkpoint;
 
@@ -13,6 +13,8 @@ use crate::backend::Backend;
 use crate::candle::{CandleBackend, Decoder, Fused, Tap, keeps_blocks, load};
 use crate::config::{CONTEXT_MAX, Config, unusable};
 use crate::device::open_or_cpu;
+use crate::memory::Holder;
+use crate::native::{self, CHUNK, KvFormat, NativeBackend, Settings, kv_bytes_per_token};
 use crate::rope::Scaling;
 use crate::source::Source;
 use crate::template::{Prompt, Rendered, Template};
@@ -25,6 +27,8 @@ const NTK_FACTOR: f32 = 2.0;
 const NO_TEMPLATE: &str = "none";
 /// Less holds no prompt and reply.
 const CONTEXT_MIN: usize = 16;
+/// The environment variable that goes back to the reference decoder: "candle".
+pub const BACKEND_VARIABLE: &str = "HUACAYA_BACKEND";
 
 /// Whether a model answers or only continues.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,9 +60,49 @@ pub struct LoadOptions {
     /// What the person set: a built-in template's name, "none", or a Jinja template.
     pub template: Option<String>,
     pub extension: Extension,
+    /// What keys and values are kept in on a processor.
+    pub kv: KvFormat,
+    /// `None`: a thread for each core that computing pays on.
+    pub threads: Option<usize>,
+    /// Rows of a step; `None`: [`crate::CHUNK`].
+    pub chunk: Option<usize>,
+    /// `None`: what `HUACAYA_KERNELS` says, else the best that the processor has.
+    pub kernels: Option<InstructionSet>,
+    /// The reference decoder even where ours could compute.
+    pub candle: bool,
 }
 
 impl LoadOptions {
+    /// How our own decoder would compute the model; why not, where it cannot.
+    fn native(&self, config: &Config, on_cpu: bool) -> Result<Settings, String> {
+        static ASKED: OnceLock<bool> = OnceLock::new();
+        if !on_cpu {
+            return Err("it computes on processors only".to_string());
+        }
+        if self.candle || *ASKED.get_or_init(|| std::env::var(BACKEND_VARIABLE).is_ok_and(|name| name == "candle")) {
+            return Err("the reference decoder was asked for".to_string());
+        }
+        if let Some(reason) = native::refuses(config) {
+            return Err(reason);
+        }
+        let kv = match kv_bytes_per_token(config, self.kv) {
+            Ok(_) => self.kv,
+            Err(error) => {
+                tracing::warn!(%error, "keys and values are kept in f16");
+                KvFormat::F16
+            }
+        };
+        let kernels = self.kernels.and_then(Kernels::of).unwrap_or_else(Kernels::chosen);
+        Ok(Settings { kernels, threads: self.threads, chunk: self.chunk.unwrap_or(CHUNK).max(2), kv })
+    }
+
+    fn holder(&self, config: &Config, on_cpu: bool) -> Holder {
+        match self.native(config, on_cpu) {
+            Ok(Settings { kv, chunk, .. }) => Holder::Native { kv, chunk },
+            Err(_) => Holder::Candle { on_cpu },
+        }
+    }
+
     /// The model's shape with the rope that the wanted context asks for, and the context.
     fn apply(&self, config: &Config) -> Result<(Config, usize)> {
         let context = self.context.unwrap_or(config.context).max(CONTEXT_MIN);
@@ -111,6 +155,12 @@ pub struct Description {
     pub warnings: Vec<String>,
 }
 
+/// What computes a model.
+enum Computing {
+    Native(Arc<native::Decoder>),
+    Candle(Arc<Decoder>),
+}
+
 /// Told the id of a model that goes.
 type Tell = Box<dyn Fn(u64) + Send>;
 
@@ -123,7 +173,7 @@ pub struct Model {
     memory: Memory,
     tokenizer: Tokenizer,
     template: Template,
-    decoder: Arc<Decoder>,
+    computing: Computing,
     device: String,
     fell_back: Option<String>,
     /// Who keeps sessions of this model and is to be told when it goes.
@@ -139,9 +189,21 @@ impl Model {
         let description = description(&source, &tokenizer, &template);
         let opened = open_or_cpu(options.device.as_deref());
         let on_cpu = opened.device.is_cpu();
-        let memory = Memory::of(&source, &config, context, on_cpu)?;
-        let blocks = keeps_blocks(&config, on_cpu);
-        let decoder = Arc::new(load(&source, &config, &opened.device, blocks, Arc::new(Fused), watch)?);
+        let memory = Memory::of(&source, &config, context, options.holder(&config, on_cpu))?;
+        let computing = match options.native(&config, on_cpu) {
+            Ok(settings) => {
+                let decoder = native::Decoder::open(source, &config, settings, watch)?;
+                let (kernels, threads) = (settings.kernels.set().name(), decoder.threads());
+                tracing::info!(kernels, threads, kv = settings.kv.name(), "the native decoder computes");
+                Computing::Native(Arc::new(decoder))
+            }
+            Err(reason) => {
+                tracing::info!(reason, device = opened.name, "the candle decoder computes");
+                let blocks = keeps_blocks(&config, on_cpu);
+                let decoder = load(&source, &config, &opened.device, blocks, Arc::new(Fused), watch)?;
+                Computing::Candle(Arc::new(decoder))
+            }
+        };
         static NEXT: AtomicU64 = AtomicU64::new(0);
         Ok(Model {
             id: NEXT.fetch_add(1, Ordering::Relaxed),
@@ -151,7 +213,7 @@ impl Model {
             memory,
             tokenizer,
             template,
-            decoder,
+            computing,
             device: opened.name,
             fell_back: opened.fell_back,
             mourners: Mutex::default(),
@@ -162,8 +224,8 @@ impl Model {
     pub fn estimate(path: &Path, options: &LoadOptions) -> Result<Memory> {
         let source = Source::open(path)?;
         let (config, context) = options.apply(&source.config)?;
-        let on_cpu = matches!(open_or_cpu(options.device.as_deref()).device, Device::Cpu);
-        Memory::of(&source, &config, context, on_cpu)
+        let on_cpu = open_or_cpu(options.device.as_deref()).device.is_cpu();
+        Memory::of(&source, &config, context, options.holder(&config, on_cpu))
     }
 
     /// What the header says. Everything but the weights is checked; `template` is what the person set.
@@ -221,9 +283,39 @@ impl Model {
         self.fell_back.as_deref()
     }
 
-    /// Where its tensors are.
-    pub(crate) fn tensor_device(&self) -> &Device {
-        self.decoder.device()
+    /// "native" or "candle".
+    pub fn backend_name(&self) -> &'static str {
+        match &self.computing {
+            Computing::Native(_) => "native",
+            Computing::Candle(_) => "candle",
+        }
+    }
+
+    /// What of the processor the native decoder uses: "avx2", "neon", …
+    pub fn kernels(&self) -> Option<&'static str> {
+        self.native().map(|decoder| decoder.settings.kernels.set().name())
+    }
+
+    /// Threads of the native decoder.
+    pub fn threads(&self) -> Option<usize> {
+        self.native().map(|decoder| decoder.threads())
+    }
+
+    /// What the native decoder keeps keys and values in.
+    pub fn kv_format(&self) -> Option<KvFormat> {
+        self.native().map(|decoder| decoder.settings.kv)
+    }
+
+    /// Leaves a core free while the person uses the machine, where the native decoder computes.
+    pub fn set_quiet(&self, quiet: bool) {
+        self.native().into_iter().for_each(|decoder| decoder.set_quiet(quiet));
+    }
+
+    fn native(&self) -> Option<&native::Decoder> {
+        match &self.computing {
+            Computing::Native(decoder) => Some(decoder),
+            Computing::Candle(_) => None,
+        }
     }
 
     /// Unlike any other model's of this process, a reloaded one's too.
@@ -232,12 +324,18 @@ impl Model {
     }
 
     pub(crate) fn backend(&self) -> Box<dyn Backend> {
-        Box::new(CandleBackend::new(self.decoder.clone(), self.context))
+        match &self.computing {
+            Computing::Native(decoder) => Box::new(NativeBackend::new(decoder.clone(), self.context, None)),
+            Computing::Candle(decoder) => Box::new(CandleBackend::new(decoder.clone(), self.context)),
+        }
     }
 
     /// As `backend`, with a listener to what the layers' matrices are multiplied by.
     pub(crate) fn tapped_backend(&self, tap: Arc<Tap>) -> Box<dyn Backend> {
-        Box::new(CandleBackend::new(Arc::new(self.decoder.tapped(tap)), self.context))
+        match &self.computing {
+            Computing::Native(decoder) => Box::new(NativeBackend::new(decoder.clone(), self.context, Some(tap))),
+            Computing::Candle(decoder) => Box::new(CandleBackend::new(Arc::new(decoder.tapped(tap)), self.context)),
+        }
     }
 
     /// Calls `tell` when the model goes; once for each `who`.

@@ -147,6 +147,14 @@ impl Rope {
         Rope { frequencies: frequencies.iter().map(|&f| f as f32).collect(), magnitude }
     }
 
+    /// Cosines and sines of one position: as in `angles`.
+    pub fn turn(&self, position: usize, cos: &mut [f32], sin: &mut [f32]) {
+        for ((frequency, cos), sin) in self.frequencies.iter().zip(cos).zip(sin) {
+            let angle = position as f32 * frequency;
+            (*cos, *sin) = (angle.cos() * self.magnitude, angle.sin() * self.magnitude);
+        }
+    }
+
     /// Cosines and sines of `length` positions from `first` on. Each has the shape (length, rotated / 2).
     pub fn angles(&self, first: usize, length: usize) -> (Vec<f32>, Vec<f32>) {
         let angles = (first..first + length).flat_map(|p| self.frequencies.iter().map(move |f| p as f32 * f));

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use huacaya_weights::{Checkpoint, View};
+use huacaya_weights::{Checkpoint, Place, View};
 use serde_json::Value;
 
 use crate::config::Config;
@@ -44,6 +44,11 @@ impl Source {
     /// Asks the system to start reading a tensor in.
     pub fn will_need(&self, name: &str) {
         self.checkpoint.will_need(&self.stored_name(name));
+    }
+
+    /// Where the tensor with this canonical name is.
+    pub fn place(&self, name: &str) -> Option<Place> {
+        self.checkpoint.place(&self.stored_name(name))
     }
 
     fn stored_name(&self, name: &str) -> String {

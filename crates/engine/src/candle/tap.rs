@@ -36,6 +36,21 @@ impl Tap {
         Ok(())
     }
 
+    /// As `note`, of rows of `columns` values.
+    pub fn note_rows(&self, layer: usize, parts: &[&str], x: &[f32], columns: usize) {
+        let mut squares = vec![0.0f64; columns];
+        for row in x.chunks_exact(columns) {
+            squares.iter_mut().zip(row).for_each(|(sum, &value)| *sum += f64::from(value) * f64::from(value));
+        }
+        let mut sums = self.sums.lock().unwrap_or_else(PoisonError::into_inner);
+        for part in parts {
+            let sum = sums.entry(format!("blk.{layer}.{part}.weight")).or_default();
+            sum.columns.resize(columns, 0.0);
+            sum.columns.iter_mut().zip(&squares).for_each(|(sum, square)| *sum += square);
+            sum.rows += (x.len() / columns) as u64;
+        }
+    }
+
     /// What was gathered so far.
     pub fn sums(&self) -> BTreeMap<String, Sums> {
         self.sums.lock().unwrap_or_else(PoisonError::into_inner).clone()
