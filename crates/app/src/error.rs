@@ -285,9 +285,11 @@ impl Error {
             Engine::PromptEmpty => Error::new(Code::MessageEmpty, detail),
             Engine::Stopped => Error::stopped(),
             Engine::ShutDown => Error::closing(),
-            Engine::Sampling(_) | Engine::TokenUnknown { .. } | Engine::Compute(_) | Engine::Panicked { .. } => {
-                Error::new(Code::EngineFailed, detail).with("reason", reason)
-            }
+            Engine::Sampling(_)
+            | Engine::TokenUnknown { .. }
+            | Engine::Compute(_)
+            | Engine::Kernels(_)
+            | Engine::Panicked { .. } => Error::new(Code::EngineFailed, detail).with("reason", reason),
         }
     }
 }
