@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use candle_core::{Device, Tensor};
-use huacaya_engine::template::{Chat, Prompt, Role, Turn};
+use huacaya_engine::template::{Chat, Prompt, Role, Template, Turn};
 use huacaya_engine::tokenizer::Tokenizer;
 use huacaya_engine::{Adapter, Engine, LoadOptions, Model, Score};
 use huacaya_progress::unwatched;
@@ -179,6 +179,28 @@ fn dialogues_are_rendered_by_the_bases_own_template() {
     for dialogue in &dialogues {
         let found = Example::of(dialogue, &model).unwrap();
         assert_eq!(found, Example::new(dialogue, &tokenizer, model.context()), "{dialogue:?}");
+    }
+}
+
+/// The last reply stands where the engine would write it, in every template that is built in.
+#[test]
+fn the_last_reply_follows_the_prompt_of_any_template() {
+    let turn = |role, text: &str| Turn { role, text: text.to_owned(), thought: String::new() };
+    let turns = [("你好", "你好！"), ("what is 2 + 3?", "2 + 3 = 5.")].map(|(a, b)| (a.to_owned(), b.to_owned()));
+    let dialogue = Dialogue { system: evaluation::SYSTEM.to_owned(), turns: turns.to_vec() };
+    let asked = vec![turn(Role::User, "你好"), turn(Role::Assistant, "你好！"), turn(Role::User, "what is 2 + 3?")];
+    for name in Template::built_in() {
+        let options = LoadOptions { template: Some((*name).to_owned()), ..LoadOptions::default() };
+        let model = Model::load(&demo(), &options, &mut unwatched()).unwrap();
+        let chat = Chat { system: dialogue.system.clone(), turns: asked.clone(), ..Chat::default() };
+        let rendered = model.render(&Prompt::Chat(chat)).unwrap();
+        let example = Example::of(&dialogue, &model).unwrap();
+        let start = rendered.tokens.len();
+        assert_eq!(example.tokens[..start], rendered.tokens, "{name}");
+        assert!(example.reply[start..].iter().all(|&reply| reply) && !example.reply[start - 1], "{name}");
+        let (end, reply) = example.tokens[start..].split_last().unwrap();
+        assert!(rendered.ends.contains(end), "{name}");
+        assert_eq!(model.tokenizer().decode(reply).trim(), "2 + 3 = 5.", "{name}");
     }
 }
 

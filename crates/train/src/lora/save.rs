@@ -24,10 +24,8 @@ const TURNED: [&str; 2] = [".attn_q.weight", ".attn_k.weight"];
 /// Writes to a folder beside it and gives that the name when it is whole.
 pub(super) fn save(folder: &Path, plan: &Plan, base: &str, weights: &Named) -> Result<()> {
     let part = PathBuf::from(format!("{}.part", folder.display()));
-    for path in [&part, &folder.to_path_buf()] {
-        if path.exists() && path == &part {
-            fs::remove_dir_all(path).map_err(Error::io(path))?;
-        }
+    if part.exists() {
+        fs::remove_dir_all(&part).map_err(Error::io(&part))?;
     }
     fs::create_dir_all(&part).map_err(Error::io(&part))?;
     tensors(&part.join(TENSORS), plan, weights)?;
