@@ -249,7 +249,7 @@ fn rounding_once_more_what_was_rounded_before_is_counted() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
     SMALL.write(&path("f32.gguf"));
-    let mut made = |from: &str, scheme: Scheme, to: &str| {
+    let made = |from: &str, scheme: Scheme, to: &str| {
         quantize(&path(from), &path(to), &wanted(scheme, false), None, 2, &mut unwatched()).unwrap().requantized
     };
     assert_eq!(made("f32.gguf", Scheme::F16, "f16.gguf"), 0);
