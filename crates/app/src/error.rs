@@ -286,6 +286,7 @@ impl Error {
             Engine::Stopped => Error::stopped(),
             Engine::ShutDown => Error::closing(),
             Engine::Sampling(_)
+            | Engine::Draft { .. }
             | Engine::TokenUnknown { .. }
             | Engine::Compute(_)
             | Engine::Kernels(_)

@@ -1,13 +1,18 @@
-//! One request on its way: the prompt read in chunks, then token after token.
+//! One request on its way: the prompt read in chunks, then token after token, or several where they were guessed ahead.
+//!
+//! An answer does not compute: it says what it wants evaluated ([`Answer::runs`]) and takes what came of it
+//! ([`Answer::take`]), so that answers can share steps.
 
 use std::time::Instant;
 
-use crate::adapter::{effective, mark};
-use crate::backend::{Batch, Run};
-use crate::candle::READ_CHUNK;
+use crate::adapter::{Adapters, Mark, effective, mark};
+use crate::backend::{Logits, Run};
+use crate::config::unusable;
 use crate::engine::Request;
+use crate::rope;
 use crate::sampling::{Sampler, dry_breakers, guide, log_probabilities};
 use crate::session::{Session, Sessions};
+use crate::speculation::{Draft, GUESSES_MAX, Guess, Repeats, Speculation, StepTimes};
 use crate::stream::{Event, Finish, Outlet, Stats};
 use crate::template::Rendered;
 use crate::text::{Piece, Reply};
@@ -16,10 +21,17 @@ use crate::{Error, Result};
 /// A request at work.
 pub(crate) struct Answer {
     request: Request,
+    /// Of its adapters: only answers of the same share steps.
+    mark: Mark,
     rendered: Rendered,
     /// The prompt's, and with guidance the negative prompt's.
     branches: Vec<Branch>,
     sampler: Sampler,
+    speculation: Speculation,
+    /// What the next step verifies.
+    guesses: Vec<Guess>,
+    /// Of a step of its model.
+    rows_max: usize,
     reply: Reply,
     /// The last text came from a thought.
     in_thought: bool,
@@ -37,8 +49,20 @@ struct Branch {
     prompt_tokens: usize,
     /// What the session store was told.
     length: usize,
-    /// Those of the token after the last one evaluated.
+    /// Those of the prompt's end, until all branches are read.
     logits: Option<Vec<f32>>,
+}
+
+impl Branch {
+    fn is_read(&self) -> bool {
+        self.session.tokens.len() >= self.prompt_tokens
+    }
+
+    /// Notes that all tokens are evaluated.
+    fn hold_all(&mut self) {
+        let held = self.session.tokens.len();
+        self.session.tokens.extend_from_slice(&self.tokens[held..]);
+    }
 }
 
 /// What is to be done with an answer after a step.
@@ -51,7 +75,12 @@ impl Answer {
     /// Renders the prompt and takes sessions for it. Nothing is evaluated yet.
     pub fn begin(mut request: Request, asked: Instant, sessions: &mut Sessions) -> Result<Answer> {
         request.adapters = effective(request.adapters, &request.model)?;
-        let (rendered, branches, sampler) = Answer::prepare(&request, sessions)?;
+        request.draft = request.draft.filter(|_| request.speculate);
+        if let Some(draft) = &request.draft {
+            Draft::check(draft, &request.model)?;
+        }
+        let mark = mark(&request.adapters);
+        let (rendered, branches, sampler) = Answer::prepare(&request, &mark, sessions)?;
         let reply = Reply::new(&rendered, &request.stop);
         let stats = Stats {
             prompt_tokens: branches[0].prompt_tokens,
@@ -59,11 +88,16 @@ impl Answer {
             ..Stats::default()
         };
         let in_thought = rendered.in_thought;
+        let repeats = request.speculate && request.draft.is_none() && sessions.backend.is_row_invariant();
         Ok(Answer {
             request,
+            mark,
             rendered,
             branches,
             sampler,
+            speculation: if repeats { Speculation::Ngrams(Box::new(Repeats::new())) } else { Speculation::Off },
+            guesses: Vec::new(),
+            rows_max: sessions.backend.rows_max(),
             reply,
             in_thought,
             asked,
@@ -73,7 +107,21 @@ impl Answer {
         })
     }
 
-    fn prepare(request: &Request, sessions: &mut Sessions) -> Result<(Rendered, Vec<Branch>, Sampler)> {
+    /// The model that is to guess for it: its id.
+    pub fn draft_id(&self) -> Option<u64> {
+        self.request.draft.as_ref().map(|draft| draft.id())
+    }
+
+    /// Takes a session of the draft model.
+    pub fn begin_draft(&mut self, drafts: &mut Sessions) -> Result<()> {
+        if let Some(model) = self.request.draft.clone() {
+            let Branch { tokens, length, .. } = &self.branches[0];
+            self.speculation = Speculation::Model(Box::new(Draft::begin(model, tokens, *length, drafts)?));
+        }
+        Ok(())
+    }
+
+    fn prepare(request: &Request, mark: &Mark, sessions: &mut Sessions) -> Result<(Rendered, Vec<Branch>, Sampler)> {
         let model = &request.model;
         let rendered = model.render(&request.prompt)?;
         let negative = match &request.negative {
@@ -99,10 +147,9 @@ impl Answer {
             }
         }
         let mut branches: Vec<Branch> = Vec::new();
-        let mark = mark(&request.adapters);
         for tokens in prompts {
             let length = tokens.len().saturating_add(request.tokens_max).min(model.context());
-            match sessions.take(&tokens, length, &mark) {
+            match sessions.take(&tokens, length, mark) {
                 Ok(session) => {
                     let prompt_tokens = tokens.len();
                     branches.push(Branch { session, tokens, prompt_tokens, length, logits: None });
@@ -116,76 +163,161 @@ impl Answer {
         Ok((rendered, branches, sampler))
     }
 
-    /// One chunk of the prompt, or one token.
-    pub fn step(&mut self, sessions: &mut Sessions, outlet: &Outlet) -> Result<Next> {
-        if let Some(unread) = self.branches.iter().position(|branch| branch.logits.is_none()) {
-            self.read_chunk(unread, sessions, outlet)?;
-            outlet.push(Ok(self.reading()));
+    /// Whether some of the prompt is still to be read.
+    pub fn is_reading(&self) -> bool {
+        self.branches.iter().any(|branch| !branch.is_read())
+    }
+
+    /// Guesses from the text what may come next, as far as it pays; the next step verifies it. `times`: of the model's steps.
+    /// `others`: rows that the step has besides; `room`: those that there are for this.
+    pub fn guess(&mut self, times: &StepTimes, others: usize, room: usize) {
+        let most = self.guesses_most().min((room / self.branches.len()).saturating_sub(1));
+        if let Speculation::Ngrams(repeats) = &mut self.speculation {
+            self.guesses = repeats.guess(&self.branches[0].tokens, most, self.branches.len(), others, times);
+        }
+    }
+
+    /// As `guess`, by the draft model, whose sessions are `drafts`.
+    pub fn guess_by_draft(&mut self, drafts: &mut Sessions, outlet: &Outlet) -> Result<()> {
+        let most = if self.is_reading() { 0 } else { self.guesses_most() };
+        let vocabulary = self.request.model.config().vocabulary;
+        if let Speculation::Model(draft) = &mut self.speculation
+            && self.guesses.is_empty()
+        {
+            let (tokens, stop) = (&self.branches[0].tokens, || outlet.stopped());
+            self.guesses = draft.guess(tokens, most, &self.sampler, vocabulary, drafts, &stop)?;
+        }
+        Ok(())
+    }
+
+    /// More guesses could not be used: the answer would be too long, the step too wide, or the angles others.
+    fn guesses_most(&self) -> usize {
+        let model = &self.request.model;
+        let length = self.branches.iter().map(|branch| branch.tokens.len()).max().unwrap_or_default();
+        let left = self.request.tokens_max.saturating_sub(self.stats.tokens + 1);
+        let rows = (self.rows_max / self.branches.len()).saturating_sub(1);
+        let most = GUESSES_MAX.min(left).min(rows).min(model.context().saturating_sub(length));
+        let same_angles = |count: &usize| {
+            let span = |length: usize| rope::span(&model.config().rope, length);
+            self.branches.iter().all(|branch| span(branch.tokens.len() + count) == span(branch.tokens.len()))
+        };
+        (1..=most).take_while(same_angles).last().unwrap_or(0)
+    }
+
+    /// Rows that the next step takes; of a prompt any number may be read.
+    pub fn rows(&self) -> usize {
+        self.branches.len() * (1 + self.guesses.len())
+    }
+
+    /// What the next step is to evaluate: at most `room` tokens of the prompt, or what was drawn last and the guesses.
+    pub fn runs(&self, room: usize) -> Vec<Run> {
+        let run = |branch: &Branch, end: usize, guesses: &[Guess], wanted: usize| {
+            let first = branch.session.tokens.len();
+            let mut tokens = branch.tokens[first..end].to_vec();
+            tokens.extend(guesses.iter().map(|guess| guess.id));
+            let wanted = tokens.len() - wanted..tokens.len();
+            Run { sequence: branch.session.sequence, first, tokens, wanted, span: branch.tokens.len() }
+        };
+        match self.branches.iter().find(|branch| !branch.is_read()) {
+            Some(branch) => {
+                let end = (branch.session.tokens.len() + room).min(branch.prompt_tokens);
+                vec![run(branch, end, &[], usize::from(end == branch.prompt_tokens))]
+            }
+            None => {
+                let whole = |branch| run(branch, branch.tokens.len(), &self.guesses, 1 + self.guesses.len());
+                self.branches.iter().map(whole).collect()
+            }
+        }
+    }
+
+    /// Takes what the step of `runs` gave: draws from it, and gives out what became certain.
+    pub fn take(&mut self, runs: &[Run], logits: Logits, sessions: &mut Sessions, outlet: &Outlet) -> Result<Next> {
+        let mut logits = logits.into_iter();
+        let Some(branch) = self.branches.iter_mut().find(|branch| !branch.is_read()) else {
+            let count = 1 + self.guesses.len();
+            let rows = self.branches.iter().map(|_| logits.by_ref().take(count).collect()).collect();
+            return self.draw_rows(rows, sessions, outlet);
+        };
+        runs.iter().for_each(|run| branch.session.tokens.extend_from_slice(&run.tokens));
+        branch.logits = logits.next();
+        outlet.push(Ok(self.reading()));
+        if self.is_reading() {
             return Ok(Next::Step);
         }
-        if self.stats.tokens >= self.request.tokens_max {
+        if self.request.tokens_max == 0 {
             return Ok(self.finish(Finish::Length, outlet));
         }
-        let (id, logprobs) = self.draw()?;
+        let rows = self.branches.iter_mut().map(|branch| branch.logits.take().into_iter().collect()).collect();
+        self.draw_rows(rows, sessions, outlet)
+    }
+
+    /// Draws from row after row, for as long as what is drawn is what was guessed. `rows`: each branch's, one for the token
+    /// drawn last and one for each guess.
+    fn draw_rows(&mut self, mut rows: Vec<Logits>, sessions: &mut Sessions, outlet: &Outlet) -> Result<Next> {
+        let guesses = std::mem::take(&mut self.guesses);
+        self.stats.drafted += guesses.len();
+        let mut right = 0;
+        let next = loop {
+            // This row was computed from all that is in the answer, and from nothing else.
+            self.branches.iter_mut().for_each(Branch::hold_all);
+            let guess = guesses.get(right);
+            let (id, next) = self.draw_row(&mut rows, right, guess, outlet)?;
+            let is_right = guess.is_some_and(|guess| id == Some(guess.id));
+            right += usize::from(is_right);
+            if !is_right || matches!(next, Next::Done) {
+                break next;
+            }
+        };
+        if !guesses.is_empty() {
+            for Branch { session, .. } in &self.branches {
+                sessions.backend.truncate(session.sequence, session.tokens.len());
+            }
+            self.speculation.note(guesses.len(), right, self.branches[0].tokens.len());
+        }
+        Ok(next)
+    }
+
+    /// The token of one row, where one comes into the answer, and how it goes on.
+    fn draw_row(
+        &mut self,
+        rows: &mut [Logits],
+        row: usize,
+        guess: Option<&Guess>,
+        outlet: &Outlet,
+    ) -> Result<(Option<u32>, Next)> {
+        let (id, logprobs) = self.draw(rows, row, guess)?;
         if self.rendered.ends.contains(&id) {
-            return Ok(self.finish(Finish::End, outlet));
+            return Ok((None, self.finish(Finish::End, outlet)));
         }
-        let stopped = self.write(id, logprobs, outlet);
-        if stopped {
-            return Ok(self.finish(Finish::StopText, outlet));
+        if let Some(guess) = guess {
+            self.stats.accepted += usize::from(guess.id == id);
+        }
+        if self.write(id, logprobs, outlet) {
+            return Ok((Some(id), self.finish(Finish::StopText, outlet)));
         }
         if self.stats.tokens >= self.request.tokens_max {
-            return Ok(self.finish(Finish::Length, outlet));
+            return Ok((Some(id), self.finish(Finish::Length, outlet)));
         }
         // A token can be drawn from the logits of the last position, but not be evaluated behind it.
         if self.branches.iter().any(|branch| branch.tokens.len() >= self.request.model.context()) {
-            return Ok(self.finish(Finish::Context, outlet));
+            return Ok((Some(id), self.finish(Finish::Context, outlet)));
         }
-        self.evaluate_drawn(sessions, outlet)?;
-        Ok(Next::Step)
-    }
-
-    fn read_chunk(&mut self, branch: usize, sessions: &mut Sessions, outlet: &Outlet) -> Result<()> {
-        let branch = &mut self.branches[branch];
-        let first = branch.session.tokens.len();
-        let end = (first + READ_CHUNK).min(branch.prompt_tokens);
-        let tokens = branch.tokens[first..end].to_vec();
-        let is_last = end == branch.prompt_tokens;
-        let wanted = if is_last { tokens.len() - 1..tokens.len() } else { 0..0 };
-        let sequence = branch.session.sequence;
-        let run = Run { sequence, first, tokens, wanted, span: branch.prompt_tokens };
-        let batch = Batch { runs: vec![run], adapters: self.request.adapters.clone() };
-        let mut logits = sessions.backend.step(&batch, &|| outlet.stopped())?;
-        branch.session.tokens.extend_from_slice(&branch.tokens[first..end]);
-        branch.logits = logits.pop();
-        Ok(())
-    }
-
-    fn evaluate_drawn(&mut self, sessions: &mut Sessions, outlet: &Outlet) -> Result<()> {
-        let runs = self.branches.iter().map(|branch| {
-            let first = branch.session.tokens.len();
-            let tokens = branch.tokens[first..].to_vec();
-            let (sequence, wanted) = (branch.session.sequence, tokens.len() - 1..tokens.len());
-            Run { sequence, first, tokens, wanted, span: branch.tokens.len() }
-        });
-        let batch = Batch { runs: runs.collect(), adapters: self.request.adapters.clone() };
-        let logits = sessions.backend.step(&batch, &|| outlet.stopped())?;
-        for (branch, logits) in self.branches.iter_mut().zip(logits) {
-            branch.session.tokens.clone_from(&branch.tokens);
-            branch.logits = Some(logits);
-        }
-        Ok(())
+        Ok((Some(id), Next::Step))
     }
 
     /// The next token, and the likeliest of what the model thought.
-    fn draw(&mut self) -> Result<(u32, Vec<(u32, f32)>)> {
-        let (main, negative) = self.branches.split_at_mut(1);
-        let Some(logits) = main[0].logits.as_mut() else { return Err(Error::PromptEmpty) };
-        if let Some(against) = negative.first_mut().and_then(|branch| branch.logits.as_mut()) {
+    fn draw(&mut self, rows: &mut [Logits], row: usize, guess: Option<&Guess>) -> Result<(u32, Vec<(u32, f32)>)> {
+        let (main, negative) = rows.split_at_mut(1);
+        let Some(logits) = main[0].get_mut(row) else { return unusable("a step gave too few rows".to_string()) };
+        if let Some(against) = negative.first_mut().and_then(|rows| rows.get_mut(row)) {
             guide(logits, against, self.request.sampling.guidance);
         }
         let before = if self.request.logprobs > 0 { logits.clone() } else { Vec::new() };
-        let id = self.sampler.sample(logits, main[0].tokens.len() as u64)?;
+        let position = self.branches[0].tokens.len() as u64;
+        let id = match guess.and_then(|guess| Some((guess.id, guess.odds.as_ref()?))) {
+            Some((guessed, odds)) => self.sampler.verify(logits, position, guessed, odds)?,
+            None => self.sampler.sample(logits, position)?,
+        };
         let logprobs = match self.request.logprobs {
             0 => Vec::new(),
             count => log_probabilities(&before, Some(id), count),
@@ -239,9 +371,35 @@ impl Answer {
         Event::Reading { done, total }
     }
 
-    /// The model it asks.
+    /// The model it asks: its id.
     pub fn model_id(&self) -> u64 {
         self.request.model.id()
+    }
+
+    /// Whether it may share steps with the other: a step has one model and the same adapters in all its runs.
+    pub fn goes_with(&self, other: &Answer) -> bool {
+        self.model_id() == other.model_id() && self.mark == other.mark
+    }
+
+    pub fn adapters(&self) -> &Adapters {
+        &self.request.adapters
+    }
+
+    /// Forgets what a step that broke off may have left.
+    pub fn rewind(&self, sessions: &mut Sessions) {
+        for Branch { session, .. } in &self.branches {
+            sessions.backend.truncate(session.sequence, session.tokens.len());
+        }
+    }
+
+    /// Answers on without the draft model, whose state may be in doubt.
+    pub fn drop_draft(&mut self, drafts: Option<&mut Sessions>, sound: bool) {
+        self.guesses.clear();
+        if let Speculation::Model(draft) = std::mem::replace(&mut self.speculation, Speculation::Off)
+            && let Some(drafts) = drafts
+        {
+            draft.end(&self.branches[0].tokens, drafts, sound);
+        }
     }
 
     /// Keeps what was evaluated for later requests, unless its state is in doubt.

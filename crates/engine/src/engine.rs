@@ -86,10 +86,12 @@ impl Engine {
         let (outlet, stream) = stream(move || {
             let _ = wake.send(Command::Wake);
         });
-        let gone = self.thread.commands.clone();
-        request.model.on_drop(self.thread.id, move |model| {
-            let _ = gone.send(Command::Forget { model });
-        });
+        for model in [Some(&request.model), request.draft.as_ref()].into_iter().flatten() {
+            let gone = self.thread.commands.clone();
+            model.on_drop(self.thread.id, move |model| {
+                let _ = gone.send(Command::Forget { model });
+            });
+        }
         let command = Command::Generate { request: Box::new(request), outlet, asked: Instant::now() };
         if let Err(refused) = self.thread.commands.send(command)
             && let Command::Generate { outlet, .. } = refused.0

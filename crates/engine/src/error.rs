@@ -36,6 +36,9 @@ pub enum Error {
     Sampling(#[from] sampling::Error),
     #[error("the prompt has no tokens")]
     PromptEmpty,
+    /// A model that cannot guess for this one.
+    #[error("the draft model cannot be used with this model: {what}")]
+    Draft { what: String },
     /// Even the last turn alone does not fit beside the system prompt and the reserve.
     #[error("the prompt is {over} tokens too long for the context of {context}")]
     PromptTooLong { over: usize, context: usize },

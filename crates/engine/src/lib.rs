@@ -25,6 +25,7 @@ pub mod rope;
 pub mod sampling;
 mod session;
 mod source;
+mod speculation;
 mod stream;
 pub mod template;
 pub mod text;

@@ -3,6 +3,7 @@
 use crate::Result;
 use crate::adapter::Mark;
 use crate::backend::{Backend, SequenceId};
+use crate::speculation::StepTimes;
 
 /// Tokens and where their keys and values are.
 pub(crate) struct Session {
@@ -17,6 +18,8 @@ pub(crate) struct Session {
 /// All sessions of a model that no request is using, and the back end that holds them.
 pub(crate) struct Sessions {
     pub backend: Box<dyn Backend>,
+    /// Of steps that read no prompt.
+    pub times: StepTimes,
     idle: Vec<Session>,
     /// Positions that all sessions together may keep.
     budget: usize,
@@ -27,7 +30,7 @@ pub(crate) struct Sessions {
 
 impl Sessions {
     pub fn new(backend: Box<dyn Backend>, budget: usize) -> Sessions {
-        Sessions { backend, idle: Vec::new(), budget, promised: 0, clock: 0 }
+        Sessions { backend, times: StepTimes::default(), idle: Vec::new(), budget, promised: 0, clock: 0 }
     }
 
     /// A session for `prompt` that may grow to `length`: with the longest beginning that one of the kept ones shares, but

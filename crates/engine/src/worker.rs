@@ -1,4 +1,5 @@
-//! The engine's thread: takes commands, and gives every request at work one step after the other.
+//! The engine's thread: takes commands, and gives the requests at work one step after the other, several together where their
+//! rows do not change by it.
 
 use std::any::Any;
 use std::collections::{HashMap, VecDeque};
@@ -7,7 +8,7 @@ use std::sync::mpsc::{Receiver, TryRecvError};
 use std::time::Instant;
 
 use crate::answer::{Answer, Next};
-use crate::backend::Backend;
+use crate::backend::{Backend, Batch, Logits, Run};
 use crate::engine::Request;
 use crate::session::Sessions;
 use crate::stream::Outlet;
@@ -37,7 +38,20 @@ pub(crate) struct Worker {
     make_backend: MakeBackend,
     /// By the model's id.
     sessions: HashMap<u64, Sessions>,
-    answers: VecDeque<(Answer, Outlet)>,
+    /// Who waited longest comes first.
+    answers: VecDeque<Asked>,
+}
+
+/// A request at work, and where its events go.
+struct Asked {
+    answer: Answer,
+    outlet: Outlet,
+}
+
+/// Who shares a step, and how many tokens of a prompt it may read.
+struct Group {
+    asked: Vec<Asked>,
+    room: usize,
 }
 
 impl Worker {
@@ -62,56 +76,200 @@ impl Worker {
             }
             idle = !self.turn();
         }
-        for (_, outlet) in self.answers {
-            outlet.push(Err(Error::ShutDown));
+        for asked in self.answers {
+            asked.outlet.push(Err(Error::ShutDown));
         }
+    }
+
+    fn sessions_of(&mut self, model: &Model) -> &mut Sessions {
+        let make = &self.make_backend;
+        self.sessions.entry(model.id()).or_insert_with(|| Sessions::new(make(model), model.context()))
     }
 
     fn begin(&mut self, request: Request, outlet: Outlet, asked: Instant) {
         if outlet.stopped() {
             return;
         }
-        let model = request.model.clone();
-        let make = &self.make_backend;
-        let sessions = self.sessions.entry(model.id()).or_insert_with(|| Sessions::new(make(&model), model.context()));
-        match guarded(|| Answer::begin(request, asked, sessions)) {
-            Ok(answer) => {
-                outlet.push(Ok(answer.reading()));
-                self.answers.push_back((answer, outlet));
+        let (model, draft) = (request.model.clone(), request.draft.clone());
+        let sessions = self.sessions_of(&model);
+        let mut answer = match guarded(|| Answer::begin(request, asked, sessions)) {
+            Ok(answer) => answer,
+            Err(error) => return outlet.push(Err(error)),
+        };
+        if let Some(draft) = draft.filter(|_| answer.draft_id().is_some()) {
+            let drafts = self.sessions_of(&draft);
+            if let Err(error) = guarded(|| answer.begin_draft(drafts)) {
+                outlet.push(Err(error));
+                return self.end(answer, true);
             }
-            Err(error) => outlet.push(Err(error)),
+        }
+        outlet.push(Ok(answer.reading()));
+        self.answers.push_back(Asked { answer, outlet });
+    }
+
+    /// One step for who waited longest, and for all who can share it. False where nobody can move.
+    fn turn(&mut self) -> bool {
+        let mut asked: Vec<Asked> = Vec::new();
+        let mut moved = false;
+        for next in std::mem::take(&mut self.answers) {
+            if next.outlet.stopped() {
+                self.end(next.answer, true);
+                moved = true;
+            } else if next.outlet.has_room()
+                && asked.first().is_none_or(|lead| self.may_share(&lead.answer, &next.answer))
+            {
+                asked.push(next);
+            } else {
+                self.answers.push_back(next);
+            }
+        }
+        let Some(lead) = asked.first() else { return moved };
+        let model = lead.answer.model_id();
+        asked.iter_mut().for_each(|asked| self.guess_by_draft(asked));
+        let group = self.fit(model, asked);
+        self.step(model, group);
+        true
+    }
+
+    fn may_share(&self, lead: &Answer, other: &Answer) -> bool {
+        let sessions = self.sessions.get(&lead.model_id());
+        lead.goes_with(other) && sessions.is_some_and(|sessions| sessions.backend.is_row_invariant())
+    }
+
+    /// Lets the draft model guess. A fault of it costs the answer the guesses, and nothing else.
+    fn guess_by_draft(&mut self, Asked { answer, outlet }: &mut Asked) {
+        let Some(drafts) = answer.draft_id().and_then(|id| self.sessions.get_mut(&id)) else { return };
+        match guarded(|| answer.guess_by_draft(drafts, outlet)) {
+            // The step will be stopped, too.
+            Ok(()) | Err(Error::Stopped) => {}
+            Err(error) => {
+                tracing::error!(%error, "a draft model failed: the answer goes on without it");
+                answer.drop_draft(Some(drafts), false);
+            }
         }
     }
 
-    /// One step for the request whose turn it is. False where none can move.
-    fn turn(&mut self) -> bool {
-        for _ in 0..self.answers.len() {
-            let Some((mut answer, outlet)) = self.answers.pop_front() else { return false };
-            let Some(sessions) = self.sessions.get_mut(&answer.model_id()) else {
-                outlet.push(Err(Error::ShutDown));
+    /// Shares out the rows of a step: one prompt at most is read, in what the answers leave of it, at least half; the others
+    /// wait. Who leads is never left out. Guesses from the text get what is left over where no prompt is read.
+    fn fit(&mut self, model: u64, asked: Vec<Asked>) -> Group {
+        let Some(sessions) = self.sessions.get(&model) else { return Group { asked, room: 0 } };
+        let rows_max = sessions.backend.rows_max();
+        let lead_reads = asked.first().is_some_and(|lead| lead.answer.is_reading());
+        let reads = asked.iter().any(|asked| asked.answer.is_reading());
+        let limit = if reads { rows_max / 2 } else { rows_max };
+        let mut left: usize = asked.iter().map(|asked| asked.answer.rows()).sum();
+        let mut used = 0;
+        let (mut reader, mut fitting) = (None, Vec::new());
+        for mut next in asked {
+            if next.answer.is_reading() {
+                match reader {
+                    None => reader = Some(next),
+                    Some(_) => self.answers.push_back(next),
+                }
                 continue;
-            };
-            if outlet.stopped() {
-                answer.end(sessions, true);
-                return true;
             }
-            if !outlet.has_room() {
-                self.answers.push_back((answer, outlet));
-                continue;
+            left -= next.answer.rows();
+            if !reads {
+                let room = rows_max.saturating_sub(used + left);
+                next.answer.guess(&sessions.times, used + left, room);
             }
-            match guarded(|| answer.step(sessions, &outlet)) {
-                Ok(Next::Step) => self.answers.push_back((answer, outlet)),
-                Ok(Next::Done) | Err(Error::Stopped) => answer.end(sessions, true),
-                Err(error) => {
-                    tracing::error!(%error, "an answer failed");
-                    answer.end(sessions, false);
-                    outlet.push(Err(error));
+            let rows = next.answer.rows();
+            if used + rows <= limit || (used == 0 && !lead_reads) {
+                used += rows;
+                fitting.push(next);
+            } else {
+                self.answers.push_back(next);
+            }
+        }
+        let room = rows_max.saturating_sub(used);
+        match reader {
+            Some(reader) if room > 0 => fitting.push(reader),
+            Some(reader) => self.answers.push_back(reader),
+            None => {}
+        }
+        Group { asked: fitting, room }
+    }
+
+    /// One step for all in the group. Where it fails, each of several is tried alone: one's misfortune is no other's.
+    fn step(&mut self, model: u64, Group { mut asked, room }: Group) {
+        let Some(sessions) = self.sessions.get_mut(&model) else {
+            return asked.iter().for_each(|asked| asked.outlet.push(Err(Error::ShutDown)));
+        };
+        match evaluate(sessions, &asked, room) {
+            Ok(parts) => {
+                for (asked, (runs, logits)) in asked.into_iter().zip(parts) {
+                    self.take(model, asked, &runs, logits);
                 }
             }
-            return true;
+            Err(error) if asked.len() > 1 => {
+                asked.iter().for_each(|asked| asked.answer.rewind(sessions));
+                if matches!(error, Error::Stopped) && asked.iter().any(|asked| asked.outlet.stopped()) {
+                    // The next turn leaves out who does not listen any more.
+                    return self.answers.extend(asked);
+                }
+                tracing::warn!(%error, "a step of {} answers failed: each is tried alone", asked.len());
+                for one in asked {
+                    self.step(model, Group { asked: vec![one], room });
+                }
+            }
+            Err(error) => {
+                if let Some(Asked { answer, outlet }) = asked.pop() {
+                    self.fail(answer, &outlet, error);
+                }
+            }
         }
-        false
     }
+
+    fn take(&mut self, model: u64, Asked { mut answer, outlet }: Asked, runs: &[Run], logits: Logits) {
+        let Some(sessions) = self.sessions.get_mut(&model) else { return outlet.push(Err(Error::ShutDown)) };
+        match guarded(|| answer.take(runs, logits, sessions, &outlet)) {
+            Ok(Next::Step) => self.answers.push_back(Asked { answer, outlet }),
+            Ok(Next::Done) => self.end(answer, true),
+            Err(error) => self.fail(answer, &outlet, error),
+        }
+    }
+
+    fn fail(&mut self, answer: Answer, outlet: &Outlet, error: Error) {
+        if matches!(error, Error::Stopped) {
+            return self.end(answer, true);
+        }
+        tracing::error!(%error, "an answer failed");
+        self.end(answer, false);
+        outlet.push(Err(error));
+    }
+
+    /// Keeps an answer's sessions for later requests, the model's only where its state is sound.
+    fn end(&mut self, mut answer: Answer, sound: bool) {
+        if let Some(draft) = answer.draft_id() {
+            answer.drop_draft(self.sessions.get_mut(&draft), true);
+        }
+        if let Some(sessions) = self.sessions.get_mut(&answer.model_id()) {
+            answer.end(sessions, sound);
+        }
+    }
+}
+
+/// What a step of all these gives each of them, with the runs that it was asked for. Stops when one of them does not listen any
+/// more.
+fn evaluate(sessions: &mut Sessions, asked: &[Asked], room: usize) -> Result<Vec<(Vec<Run>, Logits)>> {
+    let runs: Vec<Vec<Run>> = asked.iter().map(|asked| asked.answer.runs(room)).collect();
+    let counts: Vec<usize> = runs.iter().map(Vec::len).collect();
+    let adapters = asked.first().map(|lead| lead.answer.adapters().clone()).unwrap_or_default();
+    let batch = Batch { runs: runs.into_iter().flatten().collect(), adapters };
+    let outlets: Vec<&Outlet> = asked.iter().map(|asked| &asked.outlet).collect();
+    let begun = Instant::now();
+    let logits = guarded(|| sessions.backend.step(&batch, &|| outlets.iter().any(|outlet| outlet.stopped())))?;
+    if !asked.iter().any(|asked| asked.answer.is_reading()) {
+        let rows = batch.runs.iter().map(|run| run.tokens.len()).sum();
+        sessions.times.note(rows, begun.elapsed().as_secs_f64());
+    }
+    let (mut runs, mut logits) = (batch.runs.into_iter(), logits.into_iter());
+    let part = |count: usize| {
+        let runs: Vec<Run> = runs.by_ref().take(count).collect();
+        let wanted = runs.iter().map(|run| run.wanted.len()).sum();
+        (runs, logits.by_ref().take(wanted).collect())
+    };
+    Ok(counts.into_iter().map(part).collect())
 }
 
 /// A panic is one request's misfortune, not the thread's.
@@ -140,7 +298,7 @@ mod tests {
     use huacaya_progress::unwatched;
 
     use super::*;
-    use crate::backend::{Batch, Logits, SequenceId, Stop};
+    use crate::backend::{SequenceId, Stop};
     use crate::sampling::Sampling;
     use crate::stream::{Event, Finish, stream};
     use crate::template::Prompt;

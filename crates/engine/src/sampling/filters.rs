@@ -138,6 +138,12 @@ impl Candidates {
         self.list.drain(..count.saturating_sub(1));
     }
 
+    /// Every candidate's weight at this temperature; 1 for the likeliest.
+    pub fn weights(&self, temperature: f32) -> impl Iterator<Item = (u32, f64)> + '_ {
+        let max = self.max();
+        self.list.iter().map(move |&(logit, id)| (id, weight((logit - max) / temperature)))
+    }
+
     /// The token at `place` (0 to 1) of the probability mass at this temperature. There must be one candidate at least.
     pub fn choose(&self, temperature: f32, place: f64) -> u32 {
         let max = self.max();

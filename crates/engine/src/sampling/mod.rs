@@ -8,11 +8,13 @@ mod draw;
 mod filters;
 mod guidance;
 mod penalties;
+mod rejection;
 #[cfg(test)]
 mod tests;
 
 pub use guidance::guide;
 pub use penalties::dry_breakers;
+pub(crate) use rejection::Odds;
 
 use draw::draw;
 use filters::Candidates;
@@ -144,6 +146,14 @@ impl Sampler {
     /// The token at `position`, counted from the start of the context: a function of the logits, the tokens so far, the seed and
     /// the position. `logits` is changed. The token is not accepted yet.
     pub fn sample(&mut self, logits: &mut [f32], position: u64) -> Result<u32, Error> {
+        if let Some(best) = self.settle(logits, position)? {
+            return Ok(best);
+        }
+        Ok(self.candidates.choose(self.sampling.temperature, draw(self.sampling.seed, position, 0)))
+    }
+
+    /// Everything up to the draw: the candidates, of which there is one at least; or, at temperature 0, the token.
+    fn settle(&mut self, logits: &mut [f32], position: u64) -> Result<Option<u32>, Error> {
         let sampling = &self.sampling;
         for logit in logits.iter_mut() {
             // Minus infinity says "never"; NaN says that something broke, so never too.
@@ -156,7 +166,7 @@ impl Sampler {
         }
         self.history.penalize(sampling, logits);
         if sampling.temperature == 0.0 {
-            return best(logits).ok_or(Error::NoScores);
+            return best(logits).ok_or(Error::NoScores).map(Some);
         }
         let candidates = &mut self.candidates;
         candidates.fill(logits, sampling.top_k as usize);
@@ -168,7 +178,7 @@ impl Sampler {
         if sampling.xtc_probability > 0.0 && draw(sampling.seed, position, 1) < f64::from(sampling.xtc_probability) {
             candidates.xtc(sampling.xtc_threshold);
         }
-        Ok(candidates.choose(sampling.temperature, draw(sampling.seed, position, 0)))
+        Ok(None)
     }
 }
 

@@ -1,6 +1,7 @@
 //! The tokens so far, and what their return costs.
 
 use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::Arc;
 
 use super::Sampling;
 use crate::tokenizer::Tokenizer;
@@ -23,19 +24,20 @@ pub fn dry_breakers(tokenizer: &Tokenizer) -> Vec<u32> {
     (0..tokenizer.vocabulary_size() as u32).filter(breaks).collect()
 }
 
+#[derive(Clone)]
 pub(super) struct History {
     tokens: VecDeque<u32>,
     /// How often each of the last `window` tokens is among them.
     counts: HashMap<u32, u32>,
     window: usize,
-    breakers: HashSet<u32>,
+    breakers: Arc<HashSet<u32>>,
     /// Buffer: the longest repetition that each token would go on with.
     matches: HashMap<u32, usize>,
 }
 
 impl History {
     pub fn new(window: usize, breakers: &[u32]) -> History {
-        let breakers = breakers.iter().copied().collect();
+        let breakers = Arc::new(breakers.iter().copied().collect());
         History { tokens: VecDeque::new(), counts: HashMap::new(), window, breakers, matches: HashMap::new() }
     }
 
