@@ -20,7 +20,7 @@ const STRIP: usize = 128;
 /// More than a core's caches, whatever the machine shares between cores.
 const MEMORY: usize = 512 << 20;
 /// Less than a second-level cache.
-const CACHED: usize = 768 << 10;
+const CACHED: usize = 1536 << 10;
 /// Shorter rounds would be lost in the system's clock.
 const ROUND: Duration = Duration::from_millis(120);
 const ROUNDS: usize = 5;
@@ -76,7 +76,7 @@ fn bench(kernels: &Kernels, format: Format, memory: &mut [u8]) -> Outcome<()> {
     fill(format, row_bytes, memory)?;
     let one = Values::new(kernels, format, 1);
     let decode = |bytes: usize| -> Outcome<f64> {
-        let bytes = bytes / (row_bytes * STRIP) * row_bytes * STRIP;
+        let bytes = (bytes / (row_bytes * STRIP)).max(1) * row_bytes * STRIP;
         Ok(bytes as f64 / one.time(kernels, format, &memory[..bytes])? / 1e9)
     };
     let (cached, streamed) = (decode(CACHED)?, decode(MEMORY)?);

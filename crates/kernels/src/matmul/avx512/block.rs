@@ -4,7 +4,7 @@
 use std::arch::x86_64::*;
 
 use super::panel::{COLUMNS, Panel, Side};
-use super::tile::{Tile, half, high, high_half, low, pattern, quarters, shuffle, table};
+use super::tile::{Tile, half, high, high_half, in_order, low, pattern, quarters, shuffle, table};
 use crate::dequantize::{IQ4_VALUES, MXFP4_VALUES};
 use crate::format::BLOCK;
 
@@ -86,6 +86,9 @@ impl<B: Block> Panel for Blocks<B> {
                         let values = _mm512_set1_epi32(values);
                         for p in 0..P {
                             dots[t][p] = _mm512_dpbusd_epi32(dots[t][p], panels[p].codes[b][word], values);
+                            if P * T > 2 {
+                                in_order(&mut dots[t][p]);
+                            }
                         }
                     }
                 }

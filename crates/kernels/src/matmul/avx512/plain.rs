@@ -1,5 +1,6 @@
 //! Formats without blocks: lane `i % 16` of a register takes column `i`, and the lanes are folded at the end.
 #![allow(unsafe_code)] // registers of a set that the caller has, and pointers into what it handed over
+#![allow(clippy::needless_range_loop)] // several arrays are walked side by side
 
 use std::arch::x86_64::*;
 
@@ -96,7 +97,7 @@ unsafe fn rows_of<V: Value, const W: usize, const T: usize>(
     place: (usize, usize, usize),
 ) -> usize {
     let (first, width, from) = place;
-    let mut sums = [[[_mm512_setzero_ps(); T]; W]; ROWS.div_ceil(1)];
+    let mut sums = [[[_mm512_setzero_ps(); T]; W]; ROWS / WEIGHTS];
     let groups = width.div_ceil(W);
     for start in (0..columns).step_by(COLUMNS) {
         let end = columns.min(start + COLUMNS);
@@ -133,27 +134,48 @@ unsafe fn add<V: Value, const W: usize, const T: usize>(
     sums: &mut [[__m512; T]; W],
 ) {
     let mut accs = *sums;
-    let mut step = |column: usize, mask: __mmask16| {
-        // SAFETY: columns from `column` on in the mask are in the rows.
-        unsafe {
-            let values = values.map(|values| _mm512_maskz_loadu_ps(mask, values.add(column)));
-            for w in 0..W {
-                let place = weights[w].add(column * V::BYTES);
-                _mm_prefetch::<_MM_HINT_T0>(place.wrapping_add(AHEAD).cast());
-                let weight = V::load(place, mask);
-                for t in 0..T {
-                    // Lanes out of the mask keep their bits: adding 0 would make -0 to 0.
-                    accs[w][t] = _mm512_mask3_fmadd_ps(weight, values[t], accs[w][t], mask);
-                }
-            }
-        }
-    };
     let whole = end - (end - start) % LANES;
-    (start..whole).step_by(LANES).for_each(|column| step(column, !0));
-    if whole < end {
-        step(whole, (1 << (end - whole)) - 1);
+    // SAFETY: these columns are in the rows.
+    unsafe {
+        for column in (start..whole).step_by(LANES) {
+            step::<V, W, T, true>(&weights, &values, column, !0, &mut accs);
+        }
+        if whole < end {
+            step::<V, W, T, false>(&weights, &values, whole, (1 << (end - whole)) - 1, &mut accs);
+        }
     }
     *sums = accs;
+}
+
+/// One register of columns from `column` on, those in the mask; `A` says that it is all of them, and is a constant so that
+/// the loop over whole registers stands alone.
+///
+/// # Safety
+/// All rows have them; the processor has the set.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
+unsafe fn step<V: Value, const W: usize, const T: usize, const A: bool>(
+    weights: &[*const u8; W],
+    values: &[*const f32; T],
+    column: usize,
+    mask: __mmask16,
+    accs: &mut [[__m512; T]; W],
+) {
+    let mask = if A { !0 } else { mask };
+    for w in 0..W {
+        // SAFETY: the caller's promise.
+        let weight = unsafe {
+            let place = weights[w].add(column * V::BYTES);
+            _mm_prefetch::<_MM_HINT_T0>(place.wrapping_add(AHEAD).cast());
+            V::load(place, mask)
+        };
+        for t in 0..T {
+            // SAFETY: the caller's promise.
+            let value = unsafe { _mm512_maskz_loadu_ps(mask, values[t].add(column)) };
+            // Lanes out of the mask keep their bits: adding 0 would make -0 to 0.
+            accs[w][t] = _mm512_mask3_fmadd_ps(weight, value, accs[w][t], mask);
+        }
+    }
 }
 
 /// 8 + 8, 4 + 4, 2 + 2, 1 + 1.

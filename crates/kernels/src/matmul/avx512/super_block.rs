@@ -1,11 +1,12 @@
 //! Formats with blocks of 256: whole-number scales of groups in a block.
 #![allow(unsafe_code, non_camel_case_types)] // registers of a set that the caller has; formats have their own names
+#![allow(clippy::needless_range_loop)] // several arrays are walked side by side
 
 use std::arch::x86_64::*;
 
 use super::block::{IQ4_TABLE, look_up};
 use super::panel::{Panel, Side};
-use super::tile::{Tile, half, high, high_half, low, pattern, shuffle};
+use super::tile::{Tile, half, high, high_half, in_order, low, pattern, shuffle};
 use crate::format::SUPER_BLOCK;
 
 /// Registers that hold 32 columns of sixteen rows.
@@ -173,22 +174,38 @@ unsafe fn dots<F: Super, const P: usize, const T: usize>(
                 each(|t, p| _mm512_cvtepi32_ps(totals[t][p]))
             }
             Own::Float => {
-                let mut halves = [[[_mm512_setzero_ps(); P]; T]; 2];
-                for (part, half) in [(0, 0), (1, 0), (2, 0), (3, 0), (4, 1), (5, 1), (6, 1), (7, 1)] {
-                    let mut dots = [[_mm512_setzero_si512(); P]; T];
-                    multiply::<F, P, T>(panels, sides, part, 0, WORDS, &mut dots);
-                    for t in 0..T {
-                        for p in 0..P {
-                            let own = _mm512_castsi512_ps(panels[p].block.own[part]);
-                            halves[half][t][p] =
-                                _mm512_fmadd_ps(_mm512_cvtepi32_ps(dots[t][p]), own, halves[half][t][p]);
-                        }
-                    }
-                }
-                each(|t, p| _mm512_add_ps(halves[0][t][p], halves[1][t][p]))
+                let low = scaled_half::<F, P, T>(panels, sides, 0);
+                let high = scaled_half::<F, P, T>(panels, sides, PARTS / 2);
+                each(|t, p| _mm512_add_ps(low[t][p], high[t][p]))
             }
         }
     }
+}
+
+/// The sums of half a block from part `first` on, scaled as floats, exact.
+///
+/// # Safety
+/// As [`Panel::add`], one block.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
+unsafe fn scaled_half<F: Super, const P: usize, const T: usize>(
+    panels: &[SuperBlock<F>; P],
+    sides: &[Side; T],
+    first: usize,
+) -> [[__m512; P]; T] {
+    let mut totals = [[_mm512_setzero_ps(); P]; T];
+    for part in first..first + PARTS / 2 {
+        let mut dots = [[_mm512_setzero_si512(); P]; T];
+        // SAFETY: the caller's promise.
+        unsafe { multiply::<F, P, T>(panels, sides, part, 0, WORDS, &mut dots) };
+        for t in 0..T {
+            for p in 0..P {
+                let own = _mm512_castsi512_ps(panels[p].block.own[part]);
+                totals[t][p] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(dots[t][p]), own, totals[t][p]);
+            }
+        }
+    }
+    totals
 }
 
 /// One for each input row and panel.
@@ -225,6 +242,9 @@ unsafe fn multiply<F: Super, const P: usize, const T: usize>(
             let values = _mm512_set1_epi32(values);
             for p in 0..P {
                 dots[t][p] = _mm512_dpbusd_epi32(dots[t][p], panels[p].block.codes[part][word], values);
+                if P * T > 2 {
+                    in_order(&mut dots[t][p]);
+                }
             }
         }
     }

@@ -1,6 +1,7 @@
 //! Sixteen weight rows side by side: lane `r` of a register is of row `r`.
 #![allow(unsafe_code)] // registers of a set that the caller has, and rows read where the caller says they are
 
+use std::arch::asm;
 use std::arch::x86_64::*;
 
 /// Weight rows in a tile: the lanes of a register.
@@ -100,6 +101,15 @@ fn turn([a, b, c, d]: [__m512i; 4]) -> [__m512i; 4] {
         _mm512_unpacklo_epi64(high_ab, high_cd),
         _mm512_unpackhi_epi64(high_ab, high_cd),
     ]
+}
+
+/// Keeps sums in the order in which the source has them. Chains of sums that wait for each other are spread over one another
+/// there; the compiler would put them one after the other, and the processor looks too few instructions ahead to undo that.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
+pub fn in_order(sums: &mut __m512i) {
+    // SAFETY: no instruction at all.
+    unsafe { asm!("/* {0} */", inout(zmm_reg) * sums, options(nomem, nostack, preserves_flags)) };
 }
 
 /// The low four bits of each byte.
