@@ -47,7 +47,7 @@ unsafe fn grouped<F: Grouped>(rows: &[u8], columns: usize, input: &Activations, 
 /// `vpdpbusd` and `vpdpwssd` on 256 bits.
 struct AvxVnni;
 
-#[allow(unsafe_code, unsafe_op_in_unsafe_fn)]
+#[allow(unsafe_code, unsafe_op_in_unsafe_fn, clippy::needless_range_loop)]
 impl Arithmetic for AvxVnni {
     const WIDE: bool = false;
 

@@ -4,6 +4,7 @@
 //! Every function needs AVX2 (those that read f16 also F16C); pointers lead to what is read.
 
 #![allow(unsafe_code, unsafe_op_in_unsafe_fn)]
+#![allow(clippy::needless_range_loop)] // the plainest form is the one that stays in registers
 
 use std::arch::x86_64::*;
 

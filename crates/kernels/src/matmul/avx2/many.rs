@@ -7,8 +7,10 @@
 //! Every function needs AVX2 (those that read f16 also F16C) or the set of its [`Arithmetic`]; pointers lead to what is read.
 
 #![allow(unsafe_code, unsafe_op_in_unsafe_fn)]
+#![allow(clippy::needless_range_loop)] // the plainest form is the one that stays in registers
 
 use std::arch::x86_64::*;
+use std::ops::Range;
 
 use super::arithmetic::{Arithmetic, INPUTS, Sums, VECTORS, transpose};
 use super::block::Block;
@@ -371,11 +373,11 @@ unsafe fn of_pairs<F: Grouped, const M: usize>(
 
 /// Calls `multiply` for four input rows at a time, then for what is left.
 macro_rules! for_inputs {
-    ($input:ident, $out:ident, $row:expr, $is_first:expr, |$inputs:ident, $place:ident, $m:ident| $multiply:expr) => {
-        let mut first = 0;
-        while first < $input.rows() {
+    ($input:ident, $range:ident, $out:ident, $row:expr, $is_first:expr, |$inputs:ident, $place:ident, $m:ident| $multiply:expr) => {
+        let mut first = $range.start;
+        while first < $range.end {
             let $place = Place { out: $out, input: first, row: $row, is_first: $is_first };
-            let left = $input.rows() - first;
+            let left = $range.end - first;
             for_inputs!(@of $input, first, left, $inputs, $m, $multiply, [4 3 2 1]);
             first += left.min(INPUTS);
         }
@@ -392,6 +394,17 @@ macro_rules! for_inputs {
     };
 }
 
+/// Bytes of input rows that stay in the second cache while all weight rows meet them.
+const INPUT_BYTES: usize = 256 << 10;
+/// As few as that are taken together, however long they are: fewer would not be worth unpacking a tile.
+const INPUTS_MIN: usize = 64;
+
+/// Ranges of input rows that are taken together.
+fn ranges(input: &Activations) -> impl Iterator<Item = Range<usize>> {
+    let (count, length) = (input.rows(), (INPUT_BYTES / input.columns()).max(INPUTS_MIN));
+    (0..count).step_by(length).map(move |first| first..(first + length).min(count))
+}
+
 /// Products with rows of blocks of 32.
 ///
 /// # Safety
@@ -403,8 +416,22 @@ pub(super) unsafe fn blocks<A: Arithmetic, F: Block>(
     input: &Activations,
     out: &mut Strip<'_>,
 ) {
-    let (width, blocks) = (out.width(), columns / BLOCK);
     let mut tile = zeros();
+    for range in ranges(input) {
+        blocks_of_range::<A, F>(&mut tile, (rows, columns), input, range, out);
+    }
+}
+
+// SAFETY: as the module says.
+#[inline(always)]
+unsafe fn blocks_of_range<A: Arithmetic, F: Block>(
+    tile: &mut Tile,
+    (rows, columns): (&[u8], usize),
+    input: &Activations,
+    range: Range<usize>,
+    out: &mut Strip<'_>,
+) {
+    let (width, blocks) = (out.width(), columns / BLOCK);
     for row in (0..width).step_by(TILE_ROWS) {
         for block in (0..blocks).step_by(BLOCKS) {
             let count = BLOCKS.min(blocks - block);
@@ -415,8 +442,8 @@ pub(super) unsafe fn blocks<A: Arithmetic, F: Block>(
                 }
                 tile.fill_blocks::<A, F>(vector, starts, count);
             }
-            for_inputs!(input, out, row, block == 0, |inputs, place, M| {
-                multiply_blocks::<A, F, M>(&tile, (block, count), inputs, place)
+            for_inputs!(input, range, out, row, block == 0, |inputs, place, M| {
+                multiply_blocks::<A, F, M>(tile, (block, count), inputs, place)
             });
         }
     }
@@ -433,8 +460,22 @@ pub(super) unsafe fn grouped<A: Arithmetic, F: Grouped>(
     input: &Activations,
     out: &mut Strip<'_>,
 ) {
-    let (width, blocks) = (out.width(), columns / SUPER_BLOCK);
     let mut tile = zeros();
+    for range in ranges(input) {
+        grouped_of_range::<A, F>(&mut tile, (rows, columns), input, range, out);
+    }
+}
+
+// SAFETY: as the module says.
+#[inline(always)]
+unsafe fn grouped_of_range<A: Arithmetic, F: Grouped>(
+    tile: &mut Tile,
+    (rows, columns): (&[u8], usize),
+    input: &Activations,
+    range: Range<usize>,
+    out: &mut Strip<'_>,
+) {
+    let (width, blocks) = (out.width(), columns / SUPER_BLOCK);
     for row in (0..width).step_by(TILE_ROWS) {
         for block in 0..blocks {
             for vector in 0..VECTORS {
@@ -444,8 +485,8 @@ pub(super) unsafe fn grouped<A: Arithmetic, F: Grouped>(
                 }
                 tile.fill_grouped::<A, F>(vector, starts);
             }
-            for_inputs!(input, out, row, block == 0, |inputs, place, M| {
-                multiply_grouped::<A, F, M>(&tile, block, inputs, place)
+            for_inputs!(input, range, out, row, block == 0, |inputs, place, M| {
+                multiply_grouped::<A, F, M>(tile, block, inputs, place)
             });
         }
     }

@@ -7,6 +7,7 @@
 //! Every function needs AVX2, FMA and F16C; pointers lead to what is read.
 
 #![allow(unsafe_code, unsafe_op_in_unsafe_fn)]
+#![allow(clippy::needless_range_loop)] // the plainest form is the one that stays in registers
 
 use std::arch::x86_64::*;
 
@@ -192,8 +193,9 @@ unsafe fn many<V: Value>(rows: &[u8], columns: usize, values: &[f32], out: &mut 
     let (width, inputs) = (out.width(), out.rows());
     let zero = [_mm256_setzero_ps(); 2];
     let mut weights: Weights = [[zero; TILE_COLUMNS / LANES]; TILE_ROWS];
-    for first in (0..width).step_by(TILE_ROWS) {
-        for input in (0..inputs).step_by(TILE_INPUTS) {
+    // The input rows outside: they are the larger part, and stay in the second cache for all weight rows.
+    for input in (0..inputs).step_by(TILE_INPUTS) {
+        for first in (0..width).step_by(TILE_ROWS) {
             let mut waiting: Waiting = [[zero; TILE_ROWS]; TILE_INPUTS];
             let count = TILE_INPUTS.min(inputs - input);
             for column in (0..columns).step_by(TILE_COLUMNS) {
@@ -248,10 +250,17 @@ unsafe fn piece(
                 }
             }
             for step in 0..length / LANES {
-                for m in 0..M {
-                    let input = sixteen::<F32>(inputs[m].add(step * LANES).cast());
+                // Half by half, so that each number is read once and all lanes stay in registers.
+                for half in 0..2 {
+                    let mut input = [_mm256_setzero_ps(); M];
+                    for m in 0..M {
+                        input[m] = _mm256_loadu_ps(inputs[m].add(step * LANES + half * 8));
+                    }
                     for r in 0..R {
-                        lanes[m][r] = multiply(lanes[m][r], weights[first + r][step], input);
+                        let weights = weights[first + r][step][half];
+                        for m in 0..M {
+                            lanes[m][r][half] = _mm256_fmadd_ps(weights, input[m], lanes[m][r][half]);
+                        }
                     }
                 }
             }
