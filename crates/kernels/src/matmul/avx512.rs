@@ -9,6 +9,7 @@ mod block;
 mod panel;
 mod plain;
 mod super_block;
+mod super_format;
 mod tile;
 
 use self::block::Blocks;
@@ -24,12 +25,12 @@ pub(crate) const TABLE: Table = Table {
     q5_0: panel::product::<Blocks<block::Q5_0>>,
     q5_1: panel::product::<Blocks<block::Q5_1>>,
     q8_0: panel::product::<Blocks<block::Q8_0>>,
-    q2_k: panel::product::<SuperBlock<super_block::Q2_K>>,
-    q3_k: panel::product::<SuperBlock<super_block::Q3_K>>,
-    q4_k: panel::product::<SuperBlock<super_block::Q4_K>>,
-    q5_k: panel::product::<SuperBlock<super_block::Q5_K>>,
-    q6_k: panel::product::<SuperBlock<super_block::Q6_K>>,
+    q2_k: panel::product::<SuperBlock<super_format::Q2_K>>,
+    q3_k: panel::product::<SuperBlock<super_format::Q3_K>>,
+    q4_k: panel::product::<SuperBlock<super_format::Q4_K>>,
+    q5_k: panel::product::<SuperBlock<super_format::Q5_K>>,
+    q6_k: panel::product::<SuperBlock<super_format::Q6_K>>,
     iq4_nl: panel::product::<Blocks<block::Iq4Nl>>,
-    iq4_xs: panel::product::<SuperBlock<super_block::Iq4Xs>>,
+    iq4_xs: panel::product::<SuperBlock<super_format::Iq4Xs>>,
     mxfp4: panel::product::<Blocks<block::Mxfp4>>,
 };
