@@ -115,8 +115,7 @@ impl Memory {
 /// Bytes of a tensor that is read where the file is mapped; what is small is held in f32 beside it.
 fn stored(format: Format, shape: &[usize]) -> u64 {
     let values: u64 = shape.iter().map(|&n| n as u64).product();
-    let bytes = format.bytes_of(values).unwrap_or(values * 4);
-    if shape.len() < 2 { bytes + values * 4 } else { bytes }
+    if shape.len() < 2 { values * 4 } else { format.bytes_of(values).unwrap_or(values * 4) }
 }
 
 /// Bytes that a tensor takes for computing.

@@ -310,8 +310,8 @@ fn descriptions_and_estimates_need_no_weights_and_are_right() {
     assert_eq!((found.quantization.as_str(), found.parameter_count, found.context_tokens), ("F32", values, 512));
     assert_eq!(found.file_bytes, std::fs::metadata(&fixture.path).unwrap().len());
     let memory = Model::estimate(&fixture.path, &base()).unwrap();
-    // Two layers, two of 32 values each for keys and values, 4 bytes.
-    assert_eq!((memory.weights, memory.kv_per_token, memory.context), (values * 4, 2 * 2 * 32 * 4, 512));
+    // Two layers, two of 32 values each for keys and values, 2 bytes.
+    assert_eq!((memory.weights, memory.kv_per_token, memory.context), (values * 4, 2 * 2 * 32 * 2, 512));
     assert_eq!(memory.kv(), 512 * memory.kv_per_token);
     let small = memory.at(64);
     assert_eq!((small.weights, small.kv()), (memory.weights, 64 * memory.kv_per_token));
