@@ -40,7 +40,7 @@ pub(crate) const TABLE: Table = Table {
 };
 
 /// From so many input rows on, unpacking tiles pays.
-const MANY: usize = 6;
+const MANY: usize = 4;
 
 /// # Safety
 /// As [`super::Quantized`] says.
