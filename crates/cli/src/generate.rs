@@ -66,6 +66,12 @@ pub struct Options {
     /// Switches a thinking model's thoughts on or off
     #[arg(long, value_name = "BOOL")]
     thinking: Option<bool>,
+    /// A smaller model with the same vocabulary that guesses ahead; the same seed then gives another text of the same model
+    #[arg(long, value_name = "MODEL", conflicts_with = "no_speculation")]
+    draft: Option<String>,
+    /// One token at a time, without guessing ahead; the text is the same
+    #[arg(long)]
+    no_speculation: bool,
     /// Print one JSON object at the end instead of the words as they come
     #[arg(long)]
     json: bool,
@@ -127,6 +133,7 @@ impl Options {
                 fitted.map_err(|error| Failure::of_model(&loaded.path, error))?.prompt
             }
         };
+        let draft = self.draft.as_ref().map(|name| self.model.load_beside(name, &loaded.stop)).transpose()?;
         let mut sampling = parameters::sampling(filled);
         sampling.guidance = 1.0;
         Ok(Request {
@@ -138,8 +145,8 @@ impl Options {
             stop: filled.stop.clone().unwrap_or_default(),
             logprobs: 0,
             tokens_max,
-            speculate: true,
-            draft: None,
+            speculate: !self.no_speculation,
+            draft,
         })
     }
 }
@@ -202,6 +209,8 @@ impl Answer {
                 "tokens": stats.tokens,
                 "first_token_ms": stats.first_token_ms,
                 "tokens_per_second": stats.tokens_per_second,
+                "drafted_tokens": stats.drafted,
+                "accepted_tokens": stats.accepted,
             });
             writeln!(stdout(), "{object}")?;
         } else {
@@ -211,9 +220,13 @@ impl Answer {
             return Err(Failure::Interrupted);
         }
         if !options.model.quiet && !options.json {
-            let Stats { prompt_tokens, tokens, first_token_ms, tokens_per_second, .. } = stats;
+            let Stats { prompt_tokens, tokens, first_token_ms, tokens_per_second, drafted, accepted, .. } = stats;
+            let guessed = match drafted {
+                0 => String::new(),
+                _ => format!(", {accepted} of {drafted} guessed ahead were right"),
+            };
             eprintln!(
-                "{prompt_tokens} + {tokens} tokens, {tokens_per_second:.1} tokens/s, first after {first_token_ms} ms, {finish}"
+                "{prompt_tokens} + {tokens} tokens, {tokens_per_second:.1} tokens/s, first after {first_token_ms} ms, {finish}{guessed}"
             );
         }
         Ok(())

@@ -87,7 +87,7 @@ impl ModelOptions {
     pub fn load(&self) -> Result<Loaded, Failure> {
         self.with_threads()?;
         let stop = Stop::listen()?;
-        let (path, parameters, set) = self.find()?;
+        let (path, parameters, set) = find(&self.model)?;
         let options = LoadOptions {
             context: self.context.or(parameters.context.map(|tokens| tokens as usize)),
             device: self.backend.clone(),
@@ -107,21 +107,13 @@ impl ModelOptions {
         Ok(Loaded { path, model: Arc::new(model), parameters, stop })
     }
 
-    /// A path that is there, or else a name in the library, with what is set for it there.
-    fn find(&self) -> Result<(PathBuf, Parameters, Option<String>), Failure> {
-        let path = PathBuf::from(&self.model);
-        if path.exists() {
-            return Ok((path, Parameters::default(), None));
-        }
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
-        let found = runtime.block_on(async {
-            let app = App::open(Places::find()?).await?;
-            let found = app.find_model(&self.model).await;
-            app.shut_down().await;
-            found
-        });
-        let found = found.map_err(|error: Error| Failure::Said(format!("{}: {}", self.model, error.detail)))?;
-        Ok((found.path, found.parameters, found.template))
+    /// Loads another model for the same device, whose prompts are rendered by the first.
+    pub fn load_beside(&self, name: &str, stop: &Stop) -> Result<Arc<Model>, Failure> {
+        let (path, ..) = find(name)?;
+        let options = LoadOptions { device: self.backend.clone(), ..LoadOptions::default() };
+        let mut watch = |_| if stop.asked() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
+        let model = Model::load(&path, &options, &mut watch).map_err(|error| Failure::of_model(&path, error))?;
+        Ok(Arc::new(model))
     }
 
     /// Starts this program again with the number of threads in its environment, where it is not there yet.
@@ -138,6 +130,23 @@ impl ModelOptions {
         #[cfg(not(unix))]
         std::process::exit(again.status()?.code().unwrap_or(1));
     }
+}
+
+/// A path that is there, or else a name in the library, with what is set for it there.
+fn find(name: &str) -> Result<(PathBuf, Parameters, Option<String>), Failure> {
+    let path = PathBuf::from(name);
+    if path.exists() {
+        return Ok((path, Parameters::default(), None));
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+    let found = runtime.block_on(async {
+        let app = App::open(Places::find()?).await?;
+        let found = app.find_model(name).await;
+        app.shut_down().await;
+        found
+    });
+    let found = found.map_err(|error: Error| Failure::Said(format!("{name}: {}", error.detail)))?;
+    Ok((found.path, found.parameters, found.template))
 }
 
 /// A line on a terminal that says how far something is.
