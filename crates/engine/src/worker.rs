@@ -315,10 +315,18 @@ mod tests {
         steps: usize,
         panics_at: Option<usize>,
         fails_at: Option<usize>,
+        /// A sequence that no step gets over.
+        fails_with: Option<(SequenceId, bool)>,
+        /// The most sequences that a step had.
+        together: usize,
         stops_seen: usize,
     }
 
     impl Backend for Fragile {
+        fn is_row_invariant(&self) -> bool {
+            true
+        }
+
         fn create(&mut self) -> Result<SequenceId> {
             let mut told = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
             told.sequences += 1;
@@ -334,6 +342,13 @@ mod tests {
             }
             assert!(told.panics_at != Some(told.steps), "a kernel went astray");
             if told.fails_at == Some(told.steps) {
+                return Err(Error::Config { what: "out of memory".to_string() });
+            }
+            told.together = told.together.max(batch.runs.len());
+            if let Some((id, panics)) = told.fails_with
+                && batch.runs.iter().any(|run| run.sequence == id)
+            {
+                assert!(!panics, "a kernel went astray");
                 return Err(Error::Config { what: "out of memory".to_string() });
             }
             let row = |id: usize| if id == 5 { 9.0 } else { 0.0 };
@@ -385,7 +400,7 @@ mod tests {
                 stop: Vec::new(),
                 logprobs: 0,
                 tokens_max,
-                speculate: true,
+                speculate: false,
                 draft: None,
             };
             self.commands
@@ -410,6 +425,23 @@ mod tests {
         assert!(matches!(error, Error::Config { .. }), "{error}");
         let last = started.ask("b", 4).last().unwrap().unwrap();
         assert!(matches!(last, Event::Finished { why: Finish::Length, .. }), "{last:?}");
+    }
+
+    #[test]
+    fn in_a_step_that_several_share_an_error_or_a_panic_costs_the_one_that_causes_it() {
+        for panics in [false, true] {
+            let started = start();
+            started.told(|told| told.fails_with = Some((SequenceId(2), panics)));
+            let streams = ["a", "b", "你好"].map(|text| started.ask(text, 100));
+            let ends = streams.map(|stream| stream.last().unwrap());
+            assert!(matches!(ends[1], Err(Error::Config { .. } | Error::Panicked { .. })), "{:?}", ends[1]);
+            for end in [&ends[0], &ends[2]] {
+                let Ok(Event::Finished { why: Finish::Length, stats }) = end else { panic!("{end:?}") };
+                assert_eq!(stats.tokens, 100);
+            }
+            assert_eq!(started.told(|told| told.released), 1, "only its session is dropped");
+            assert!(started.told(|told| told.together) > 1, "nothing was shared");
+        }
     }
 
     #[test]

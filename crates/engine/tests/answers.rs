@@ -433,6 +433,22 @@ fn an_adapter_at_run_time_gives_what_merged_weights_give() {
 }
 
 #[test]
+fn scores_beside_an_adapter_are_what_an_answer_beside_it_is_drawn_from() {
+    let home = tempfile::tempdir().unwrap();
+    let model = opened(&base_folder(home.path()));
+    let adapter = Arc::new(Adapter::load(&merging("two/first"), &model).unwrap());
+    let tokens = model.render(&Prompt::Raw("ab".to_string())).unwrap().tokens;
+    let rows = tokens.len() - 1..tokens.len();
+    let score = Score { model: model.clone(), adapters: vec![(adapter.clone(), 0.5)], tokens, rows };
+    let logits = Engine::start().unwrap().score(score, &mut unwatched()).unwrap().logits.remove(0);
+    let total = logits.iter().map(|logit| f64::from(*logit).exp()).sum::<f64>().ln() as f32;
+    let scored: Vec<f32> = logits.iter().map(|logit| logit - total).collect();
+    let answered = heard_whole(&model, &[(&adapter, 0.5)]).1;
+    assert!(most_apart(&scored, &answered[..scored.len()]) < 1e-4);
+    assert!(most_apart(&scored, &heard_whole(&model, &[]).1[..scored.len()]) > 1e-3, "it changes something");
+}
+
+#[test]
 fn an_adapter_of_strength_0_is_none_and_only_equal_strengths_share_what_was_evaluated() {
     let home = tempfile::tempdir().unwrap();
     let model = opened(&base_folder(home.path()));
