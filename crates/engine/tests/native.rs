@@ -1,0 +1,90 @@
+//! The native decoder as a person meets it: what its roundings cost in perplexity, and how to go back to the reference.
+
+#![allow(clippy::unwrap_used)] // a test's helper may panic
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use huacaya_engine::template::{Chat, Prompt, Role, Turn};
+use huacaya_engine::{Engine, KvFormat, LoadOptions, Model, Score};
+use huacaya_progress::unwatched;
+use serde_json::Value;
+
+/// The promise, with keys and values in f16; in Q8_0 as well.
+const SAME: f64 = 1e-3;
+const WITH_Q4_0: f64 = 5e-3;
+/// Of the 720 held-out talks: enough for the promise, few enough for a test. All of them: -0.008 % (f16), -0.053 % (Q4_0).
+const EVERY: usize = 4;
+
+fn demo(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../assets/demo").join(name)
+}
+
+/// What the demo model was not trained on: what is asked, and the answer.
+fn held_out() -> Vec<(Chat, String)> {
+    let lines = fs::read_to_string(demo("data/heldout.jsonl")).unwrap();
+    let turn =
+        |role: Role, text: &Value| Turn { role, text: text.as_str().unwrap().to_string(), thought: String::new() };
+    let talk = |line: &str| {
+        let line: Value = serde_json::from_str(line).unwrap();
+        let before = line["before"].as_array().unwrap().iter();
+        let mut turns: Vec<Turn> =
+            before.flat_map(|pair| [turn(Role::User, &pair[0]), turn(Role::Assistant, &pair[1])]).collect();
+        turns.push(turn(Role::User, &line["question"]));
+        (Chat { turns, ..Chat::default() }, line["answer"].as_str().unwrap().to_string())
+    };
+    lines.lines().step_by(EVERY).map(talk).collect()
+}
+
+/// Perplexity of the answers, each after its question in the model's own template.
+fn value(options: LoadOptions, talks: &[(Chat, String)]) -> f64 {
+    let candle = options.candle;
+    let model = Arc::new(Model::load(&demo("huacaya-demo.gguf"), &options, &mut unwatched()).unwrap());
+    assert_eq!(model.backend_name(), if candle { "candle" } else { "native" });
+    let engine = Engine::start().unwrap();
+    let (mut sum, mut count) = (0.0, 0);
+    for (chat, answer) in talks {
+        let mut tokens = model.render(&Prompt::Chat(chat.clone())).unwrap().tokens;
+        let first = tokens.len();
+        tokens.extend(model.tokenize(answer));
+        let rows = first - 1..tokens.len() - 1;
+        let score = Score { model: model.clone(), adapters: Vec::new(), tokens: tokens.clone(), rows };
+        let scores = engine.score(score, &mut unwatched()).unwrap();
+        for (logits, &token) in scores.logits.iter().zip(&tokens[first..]) {
+            let largest = logits.iter().fold(f32::NEG_INFINITY, |a, &b| a.max(b));
+            let total: f64 = logits.iter().map(|&logit| f64::from(logit - largest).exp()).sum();
+            sum += total.ln() - f64::from(logits[token as usize] - largest);
+            count += 1;
+        }
+    }
+    (sum / f64::from(count)).exp()
+}
+
+/// The reference unpacks a model as small as this and computes with f32 throughout.
+#[test]
+fn perplexity_on_held_out_text_is_that_of_f32_arithmetic_on_the_same_weights() {
+    let talks = held_out();
+    let expected = value(LoadOptions { candle: true, ..LoadOptions::default() }, &talks);
+    for (kv, bound) in [(KvFormat::F16, SAME), (KvFormat::Q8_0, SAME), (KvFormat::Q4_0, WITH_Q4_0)] {
+        let found = value(LoadOptions { kv, ..LoadOptions::default() }, &talks);
+        println!("{}: {found:.5}, in f32 {expected:.5} ({:+.4} %)", kv.name(), 100.0 * (found / expected - 1.0));
+        assert!((found / expected - 1.0).abs() <= bound, "{}: {found} instead of {expected}", kv.name());
+    }
+}
+
+#[test]
+fn threads_kernels_and_the_decoder_can_be_chosen() {
+    let load = |options: LoadOptions| Model::load(&demo("huacaya-demo.gguf"), &options, &mut unwatched()).unwrap();
+    let model = load(LoadOptions {
+        threads: Some(3),
+        kernels: Some(huacaya_kernels::InstructionSet::Portable),
+        kv: KvFormat::Q8_0,
+        ..LoadOptions::default()
+    });
+    assert_eq!((model.backend_name(), model.kernels(), model.threads()), ("native", Some("portable"), Some(3)));
+    assert_eq!(model.kv_format(), Some(KvFormat::Q8_0));
+    let reference = load(LoadOptions { candle: true, ..LoadOptions::default() });
+    assert_eq!((reference.backend_name(), reference.kernels(), reference.threads()), ("candle", None, None));
+    assert!(reference.memory().kv_per_token > model.memory().kv_per_token * 3);
+}
