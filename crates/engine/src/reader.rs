@@ -29,6 +29,11 @@ impl Reader {
         Ok(Reader { backend, sequence, held: Vec::new(), context, adapters: Vec::new() })
     }
 
+    /// Rows that a step may have.
+    pub fn rows_max(&self) -> usize {
+        self.backend.rows_max()
+    }
+
     /// With these beside the model. Nothing must have been read yet.
     pub fn beside(mut self, adapters: Adapters) -> Reader {
         self.adapters = adapters;

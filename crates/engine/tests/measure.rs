@@ -22,13 +22,12 @@ use tempfile::TempDir;
 
 /// The promise: within a thousandth of llama.cpp's figure.
 const SAME_FIGURE: f64 = 1e-3;
-/// What weights of four bits are multiplied by is rounded to 8 bits, here and in llama.cpp, each in its own order. Over so short
-/// a text that moves the figure by some thousandths, from llama.cpp's and from that of the unpacked weights.
+/// llama.cpp rounds what it multiplies weights of four bits by to 8 bits; the engine unpacks a small model and rounds nothing.
+/// Over so short a text that moves the figure by some thousandths; the unpacked weights give the same one.
 const OTHER_ROUNDING: f64 = 5e-3;
-/// Of a divergence, for the same reason: it is a small difference of large numbers.
+/// Of a divergence: it is a small difference of large numbers, and llama.cpp prints six decimals.
+const SAME_DIVERGENCE: f64 = 5e-3;
 const OTHER_DIVERGENCE: f64 = 0.15;
-/// Of an importance: keys and values are rounded to f16 on the way.
-const SAME_IMPORTANCE: f32 = 1e-3;
 
 fn demo() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../assets/demo/huacaya-demo.gguf")
@@ -58,8 +57,10 @@ fn made(folder: &TempDir, scheme: &str) -> Model {
     load(&path)
 }
 
+/// On the reference decoder, whose arithmetic is that of the golden figures; native.rs holds the other decoder to it.
 fn load(path: &Path) -> Model {
-    Model::load(path, &measure::load_options(512), &mut unwatched()).unwrap()
+    let options = LoadOptions { candle: true, ..measure::load_options(512) };
+    Model::load(path, &options, &mut unwatched()).unwrap()
 }
 
 fn assert_within(what: &str, found: f64, expected: f64, tolerance: f64) {
@@ -86,7 +87,7 @@ fn perplexity_is_the_figure_of_llama_cpp() {
     }
     for scheme in ["Q4_K_M", "Q4_0"] {
         let model = made(&folder, scheme);
-        check(&model, &format!("{scheme} unpacked"), OTHER_ROUNDING);
+        check(&model, &format!("{scheme} unpacked"), SAME_FIGURE / 10.0);
         check(&model, scheme, OTHER_ROUNDING);
     }
 }
@@ -104,8 +105,7 @@ fn divergence_from_the_original_is_the_figure_of_llama_cpp() {
         let model = made(&folder, scheme);
         let found = divergence(&model, &mut base, &mut unwatched()).unwrap();
         let unpacked = format!("{scheme} unpacked");
-        let tolerance = OTHER_DIVERGENCE;
-        for name in [unpacked.as_str(), scheme] {
+        for (name, tolerance) in [(unpacked.as_str(), SAME_DIVERGENCE), (scheme, OTHER_DIVERGENCE)] {
             let figure = |what: &str, i: usize| figures["divergence"][name][what][i].as_f64().unwrap();
             let (mean, mean_error) = (figure("mean", 0), figure("mean", 1));
             assert_within(&format!("{name}, divergence"), found.mean, mean, tolerance * mean);
@@ -133,7 +133,7 @@ fn importance_has_the_numbers_of_llama_cpp() {
         assert_eq!(found.len(), expected.len());
         let largest = expected.iter().fold(0.0f32, |a, b| a.max(*b));
         for (f, e) in found.iter().zip(expected) {
-            assert!((f - e).abs() <= SAME_IMPORTANCE * e + 1e-6 * largest, "{tensor}: {f} instead of {e}");
+            assert!((f - e).abs() <= 1e-4 * e + 1e-6 * largest, "{tensor}: {f} instead of {e}");
         }
     }
     // Saved as llama.cpp saves it, it can be quantized with.

@@ -194,7 +194,7 @@ impl ActivationRow<'_> {
     }
 }
 
-/// Quantizes a row as long as its values. Safe on a processor that has the set it is of.
+/// Quantizes a row as long as its values. SAFETY of a call: the processor has the set that it is of.
 pub(crate) type Quantize = unsafe fn(&[f32], ActivationRow<'_>);
 
 pub(crate) fn quantize_portable(values: &[f32], row: ActivationRow<'_>) {

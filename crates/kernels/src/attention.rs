@@ -105,6 +105,7 @@ struct Running {
 /// The parts of one instruction set. Rows of f32 are the head size padded to a multiple of 32 ([`width`]).
 #[derive(Clone, Copy)]
 pub(crate) struct Table {
+    // SAFETY of each call: the processor has the set.
     /// Scores of each query (`out.len()` of them) with the tile's keys.
     few_scores: unsafe fn(keys: Tile<'_>, queries: &[f32], out: &mut [Scores]),
     /// `sums[i] = sums[i] * factors[i] + weights[i] . values`, over the first `seen[i]` positions of the tile.
@@ -113,6 +114,7 @@ pub(crate) struct Table {
     /// The tile's keys, a row for each value of the head.
     unpack_keys: unsafe fn(keys: Tile<'_>, out: &mut [Scores]),
     unpack_values: unsafe fn(values: Tile<'_>, out: &mut [f32]),
+    // SAFETY: as above.
     /// The two again, for what was unpacked.
     many_scores: unsafe fn(keys: &[Scores], queries: &[f32], out: &mut [Scores]),
     #[allow(clippy::type_complexity)]

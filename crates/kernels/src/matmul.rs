@@ -54,8 +54,8 @@ impl Input<'_> {
 }
 
 /// A product with quantized weights. `rows` are `out.width()` rows of `columns` values in the kernel's format; `input` has
-/// the format's grouping, `columns` columns and `out.rows()` rows; none of these is zero. Safe where that holds and the
-/// processor has the kernel's set. `out.row(i)[r]` = weight row `r` . input row `i`.
+/// the format's grouping, `columns` columns and `out.rows()` rows; none of these is zero. SAFETY of a call: that holds, and
+/// the processor has the kernel's set. `out.row(i)[r]` = weight row `r` . input row `i`.
 pub(crate) type Quantized = unsafe fn(rows: &[u8], columns: usize, input: &Activations, out: &mut Strip<'_>);
 /// A product with plain weights, on the same terms; `values` are `out.rows()` rows of `columns`.
 pub(crate) type Plain = unsafe fn(rows: &[u8], columns: usize, values: &[f32], out: &mut Strip<'_>);

@@ -21,10 +21,10 @@ pub enum Pairs {
     Adjacent,
 }
 
-/// The operations of one instruction set. The lengths fit each other (the safe entries see to that), and the processor has
-/// the set.
+/// The operations of one instruction set.
 #[derive(Clone, Copy)]
 pub(crate) struct Table {
+    // SAFETY of each call: the processor has the set, and the lengths fit each other; the safe entries see to both.
     rms_norm: unsafe fn(&[f32], &[f32], f32, &mut [f32]),
     rotate: unsafe fn(&mut [f32], usize, &[f32], &[f32], Pairs),
     swiglu: unsafe fn(&mut [f32], &[f32]),
@@ -32,6 +32,7 @@ pub(crate) struct Table {
     add: unsafe fn(&mut [f32], &[f32]),
     scale_add: unsafe fn(&mut [f32], f32, &[f32]),
     dot: unsafe fn(&[f32], &[f32]) -> f32,
+    // SAFETY: as above.
     encode: unsafe fn(Format, &[f32], &mut [u8]),
     decode: unsafe fn(Format, &[u8], &mut [f32]),
 }

@@ -8,7 +8,6 @@ use huacaya_progress::{Progress, Watch};
 
 use super::{Error, Result};
 use crate::Model;
-use crate::candle::READ_CHUNK;
 use crate::reader::Reader;
 use crate::tokenizer::Kind;
 
@@ -64,14 +63,15 @@ pub fn speed(model: &Model, options: &SpeedOptions, watch: Watch<'_>) -> Result<
     let before = prompt(model, options.depth);
     let prompt = prompt(model, read);
     let mut reader = Reader::new(model)?;
+    let chunk = reader.rows_max();
     let rounds = options.rounds.max(1);
     let total = (options.depth + rounds * (read + written)) as u64;
     let mut clock = Clock { watch: Mutex::new(watch), done: 0, total };
-    reader.append(&prompt[..read.min(READ_CHUNK)], &|| clock.asks_to_stop())?;
+    reader.append(&prompt[..read.min(chunk)], &|| clock.asks_to_stop())?;
     reader.rewind(0);
-    for chunk in before.chunks(READ_CHUNK) {
-        reader.append(chunk, &|| clock.asks_to_stop())?;
-        clock.done += chunk.len() as u64;
+    for part in before.chunks(chunk) {
+        reader.append(part, &|| clock.asks_to_stop())?;
+        clock.done += part.len() as u64;
     }
     let begun = Instant::now();
     let (mut prefill, mut decode) = (Vec::new(), Vec::new());
@@ -79,9 +79,9 @@ pub fn speed(model: &Model, options: &SpeedOptions, watch: Watch<'_>) -> Result<
         reader.rewind(options.depth);
         let start = Instant::now();
         let mut logits = Vec::new();
-        for chunk in prompt.chunks(READ_CHUNK) {
-            logits = reader.append(chunk, &|| clock.asks_to_stop())?;
-            clock.done += chunk.len() as u64;
+        for part in prompt.chunks(chunk) {
+            logits = reader.append(part, &|| clock.asks_to_stop())?;
+            clock.done += part.len() as u64;
         }
         prefill.push(start.elapsed());
         let start = Instant::now();
