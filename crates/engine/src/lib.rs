@@ -38,6 +38,7 @@ pub use device::{Available, devices};
 pub use engine::{Engine, Request, Score, Scores};
 pub use error::{Error, Result};
 pub use memory::Memory;
-pub use model::{BACKEND_VARIABLE, Description, Extension, Kind, LoadOptions, Model};
+pub use model::{BACKEND_VARIABLE, Description, Extension, Kind, LoadOptions, Model, Way};
+pub use huacaya_kernels::{InstructionSet, physical_cores};
 pub use native::{CHUNK, KvFormat};
 pub use stream::{Event, Finish, Stats, Stopper, TokenStream};

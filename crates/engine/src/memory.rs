@@ -89,6 +89,11 @@ impl Memory {
         self.weights + self.kv() + self.scratch + self.adapters
     }
 
+    /// The same model held for other computing.
+    pub(crate) fn held_by(&self, holder: Holder) -> Memory {
+        Memory { holder, ..self.clone() }.at(self.context)
+    }
+
     /// The same model with another context.
     pub fn at(&self, context: usize) -> Memory {
         let config = &self.config;

@@ -131,6 +131,25 @@ impl LoadOptions {
     }
 }
 
+/// A way for the native decoder to compute: the answer is the same in all that keep keys and values alike.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Way {
+    pub kernels: InstructionSet,
+    pub threads: usize,
+    /// Rows of a step, at least 2.
+    pub chunk: usize,
+    /// What keys and values are kept in.
+    pub kv: KvFormat,
+}
+
+impl Way {
+    /// `None` where this machine lacks the instruction set.
+    fn settings(&self) -> Option<Settings> {
+        let kernels = Kernels::of(self.kernels)?;
+        Some(Settings { kernels, threads: Some(self.threads.max(1)), chunk: self.chunk.max(2), kv: self.kv })
+    }
+}
+
 /// What is known from the header, without loading.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Description {
@@ -309,6 +328,31 @@ impl Model {
     /// Leaves a core free while the person uses the machine, where the native decoder computes.
     pub fn set_quiet(&self, quiet: bool) {
         self.native().into_iter().for_each(|decoder| decoder.set_quiet(quiet));
+    }
+
+    /// How the native decoder computes.
+    pub fn way(&self) -> Option<Way> {
+        self.native().map(|decoder| Way {
+            kernels: decoder.settings.kernels.set(),
+            threads: decoder.threads(),
+            chunk: decoder.settings.chunk,
+            kv: decoder.settings.kv,
+        })
+    }
+
+    /// Computes in another way from now on, where the native decoder computes and this machine can; whether it does.
+    pub fn compute(&mut self, way: &Way) -> Result<bool> {
+        let Computing::Native(decoder) = &self.computing else { return Ok(false) };
+        let Some(settings) = way.settings() else { return Ok(false) };
+        self.computing = Computing::Native(Arc::new(decoder.again(settings)?));
+        self.memory = self.memory.held_by(Holder::Native { kv: settings.kv, chunk: settings.chunk });
+        Ok(true)
+    }
+
+    /// A back end that computes in this way, for a trial.
+    pub(crate) fn backend_in(&self, way: &Way) -> Result<Option<Box<dyn Backend>>> {
+        let (Some(decoder), Some(settings)) = (self.native(), way.settings()) else { return Ok(None) };
+        Ok(Some(Box::new(NativeBackend::new(Arc::new(decoder.again(settings)?), self.context, None))))
     }
 
     fn native(&self) -> Option<&native::Decoder> {

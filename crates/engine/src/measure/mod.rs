@@ -12,6 +12,7 @@ mod perplexity;
 mod samples;
 mod speed;
 mod subjects;
+mod tuning;
 mod usage;
 mod windows;
 
@@ -24,6 +25,7 @@ pub use importance::importance;
 pub use perplexity::{Perplexity, perplexity};
 pub use samples::{SampleOptions, answers, questions};
 pub use speed::{Rate, Speed, SpeedOptions, speed};
+pub use tuning::{Freedom, Trial, Tuning, tune};
 pub use usage::{Loading, Peak, PeakMeter, load};
 pub use windows::{Cut, load_options};
 

@@ -109,7 +109,7 @@ impl Clock<'_> {
 }
 
 /// Ordinary pieces from all over the vocabulary.
-fn prompt(model: &Model, count: usize) -> Vec<u32> {
+pub(super) fn prompt(model: &Model, count: usize) -> Vec<u32> {
     let vocabulary = model.tokenizer().vocabulary_size();
     let spread = (0..vocabulary).map(|i| (i * STRIDE % vocabulary) as u32);
     let mut ordinary: Vec<u32> = spread.filter(|&id| model.tokenizer().kind(id) == Kind::Normal).take(count).collect();
@@ -119,7 +119,7 @@ fn prompt(model: &Model, count: usize) -> Vec<u32> {
     ordinary.iter().copied().cycle().take(count).collect()
 }
 
-fn likeliest(logits: &[f32]) -> u32 {
+pub(super) fn likeliest(logits: &[f32]) -> u32 {
     let best = logits.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1));
     best.map_or(0, |(id, _)| id as u32)
 }

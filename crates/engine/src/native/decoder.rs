@@ -35,7 +35,7 @@ pub(super) struct Needs {
 pub(crate) struct Decoder {
     pub config: Config,
     pub settings: Settings,
-    pub(super) weights: Weights,
+    pub(super) weights: Arc<Weights>,
     pub(super) pool: Arc<Pool>,
     pub(super) layout: Layout,
     pub(super) needs: Vec<Needs>,
@@ -47,7 +47,17 @@ impl Decoder {
     pub fn open(source: Source, config: &Config, settings: Settings, watch: Watch<'_>) -> Result<Decoder> {
         let layout = Layout::of(config, settings.kv)?;
         let pool = pool(settings.threads);
-        let weights = load(source, config, &pool, watch)?;
+        let weights = Arc::new(load(source, config, &pool, watch)?);
+        Ok(Decoder::over(weights, config, settings, layout, pool))
+    }
+
+    /// The same model computed in another way, over the same weights.
+    pub fn again(&self, settings: Settings) -> Result<Decoder> {
+        let layout = Layout::of(&self.config, settings.kv)?;
+        Ok(Decoder::over(self.weights.clone(), &self.config, settings, layout, pool(settings.threads)))
+    }
+
+    fn over(weights: Arc<Weights>, config: &Config, settings: Settings, layout: Layout, pool: Arc<Pool>) -> Decoder {
         let needs = weights.layers.iter().map(|layer| Needs {
             query: Need::of(&[&layer.query.weight]),
             query_key_value: Need::of(&[&layer.query.weight, &layer.key.weight, &layer.value.weight]),
@@ -56,7 +66,7 @@ impl Decoder {
             down: Need::of(&[&layer.down.weight]),
         });
         let (needs, output_need) = (needs.collect(), Need::of(&[&weights.output().weight]));
-        Ok(Decoder { config: config.clone(), settings, weights, pool, layout, needs, output_need })
+        Decoder { config: config.clone(), settings, weights, pool, layout, needs, output_need }
     }
 
     pub fn threads(&self) -> usize {
