@@ -12,6 +12,7 @@ use ts_rs::{Config, TS, TypeVisitor};
 use crate::{
     chosen::{Chosen, Shown},
     commands,
+    computing::Tuned,
     error::Code,
     jobs::{Outcome, Task},
 };
@@ -71,6 +72,7 @@ pub fn typescript() -> String {
     types.add::<Problem>();
     types.add::<Task>();
     types.add::<Outcome>();
+    types.add::<Tuned>();
     types.add::<Chosen>();
     types.add::<Shown>();
     let declared = commands::declared(&config, &mut types);

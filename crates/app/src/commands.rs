@@ -202,6 +202,8 @@ commands! {
     scan_models() -> Scan = |app| app.scan_models();
     /// Brings a model into memory. `anyway`: although it may not fit.
     load_model(model: ModelId, context: Option<u32>, anyway: bool) -> JobId = |app| app.load_model(model, context, anyway);
+    /// Loads a model and measures again which way of computing is the fastest for models like it on this machine.
+    tune_model(model: ModelId) -> JobId = |app| app.tune_model(model);
     /// Takes a model out of memory; answers that it writes stop.
     unload_model(model: ModelId) -> () = |app| app.unload_model(model);
     /// What a model would need in memory, compared with what is free.

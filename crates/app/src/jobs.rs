@@ -45,7 +45,15 @@ pub(crate) const OFFLINE: &str = "offline";
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Task {
     /// Brings a model into memory.
-    Load { model: ModelId, name: String, context: Option<u32>, anyway: bool },
+    Load {
+        model: ModelId,
+        name: String,
+        context: Option<u32>,
+        anyway: bool,
+        /// Measures again which way of computing is the fastest.
+        #[serde(default)]
+        tune: bool,
+    },
     /// Takes a model file into the list.
     Import {
         name: String,
@@ -267,7 +275,9 @@ pub(crate) type Tell<'a> = &'a (dyn Fn(&str) + Sync);
 /// Does the task's work, on a worker thread.
 fn run(app: &App, task: &Task, tell: Tell<'_>, watch: Watch<'_>) -> Result<Outcome> {
     match task {
-        Task::Load { model, context, anyway, .. } => loading::load(app, *model, *context, *anyway, watch),
+        Task::Load { model, context, anyway, tune, .. } => {
+            loading::load(app, *model, &loading::Asked { context: *context, anyway: *anyway, tune: *tune }, tell, watch)
+        }
         Task::Import { name, path, copy, program } => {
             import::import(app, path, *copy, program.map(|program| (program, name.as_str())), watch)
         }

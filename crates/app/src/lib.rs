@@ -12,6 +12,7 @@ pub mod chats;
 mod choices;
 pub mod chosen;
 pub mod commands;
+pub mod computing;
 pub mod context;
 pub mod deletion;
 pub mod devices;

@@ -14,9 +14,9 @@ use sysinfo::{MemoryRefreshKind, RefreshKind, System};
 use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock};
 
 use crate::{
-    App, blocking,
+    App, blocking, computing,
     error::{Code, Error, Result},
-    jobs::{Outcome, Task},
+    jobs::{Outcome, Task, Tell},
     models::{Fit, FitChoice, Verdict},
     parameters,
 };
@@ -90,14 +90,26 @@ impl Place {
     }
 }
 
+/// How a load was asked for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Asked {
+    pub(crate) context: Option<u32>,
+    /// Even where it is too large for the free memory.
+    pub(crate) anyway: bool,
+    /// Measured again, even where the model is in memory.
+    pub(crate) tune: bool,
+}
+
 /// The work of `Task::Load`, on a worker thread.
-pub(crate) fn load(app: &App, id: ModelId, context: Option<u32>, anyway: bool, watch: Watch<'_>) -> Result<Outcome> {
+pub(crate) fn load(app: &App, id: ModelId, asked: &Asked, tell: Tell<'_>, watch: Watch<'_>) -> Result<Outcome> {
+    let Asked { context, anyway, tune } = *asked;
     let runtime = &app.inner.runtime;
     let (row, file) = runtime.block_on(app.loadable_model(id))?;
     let options = runtime.block_on(app.load_options(&row, context))?;
     // Answers of the model before come to their end first.
     let _hold = loop {
-        if app.inner.place.now().is_some_and(|loaded| loaded.serves(id, &file, &options, context)) {
+        let there = app.inner.place.now().is_some_and(|loaded| loaded.serves(id, &file, &options, context));
+        if there && !tune {
             return Ok(Outcome::Loaded { model: id });
         }
         match app.inner.place.hold.clone().try_write_owned() {
@@ -112,8 +124,10 @@ pub(crate) fn load(app: &App, id: ModelId, context: Option<u32>, anyway: bool, w
         runtime.block_on(app.inner.store.set_loaded(before.id, None))?;
     }
     tracing::info!(model = id.0, context = options.context, "loading a model");
-    let model =
+    let mut model =
         huacaya_engine::Model::load(&file.path, &options, watch).map_err(|error| Error::of_model(&row.name, error))?;
+    computing::tune(app, id, &mut model, tune, tell, watch)?;
+    model.set_quiet(runtime.block_on(app.setting(computing::QUIET))?.unwrap_or(false));
     if let Some(reason) = model.fell_back() {
         tracing::warn!(reason, "the model is not on the device in the settings");
     }
@@ -200,7 +214,7 @@ impl App {
     /// Loads a model as a job.
     pub(crate) async fn load_model(&self, model: ModelId, context: Option<u32>, anyway: bool) -> Result<JobId> {
         let (row, _) = self.loadable_model(model).await?;
-        Ok(self.start_job(Task::Load { model, name: row.name, context, anyway }).await?.id)
+        Ok(self.start_job(Task::Load { model, name: row.name, context, anyway, tune: false }).await?.id)
     }
 
     pub(crate) async fn unload_model(&self, model: ModelId) -> Result<()> {
@@ -233,12 +247,12 @@ impl App {
             context: context.map(|tokens| tokens as usize),
             device: self.setting("device").await?,
             template: crate::models::set_template(row).map(str::to_string),
-            ..LoadOptions::default()
+            ..self.computing().await?.options()
         })
     }
 
     /// A hold on this model in memory; it is loaded first where it is not there (with this context, where one is asked for).
-    pub(crate) async fn lease(&self, id: ModelId, context: Option<u32>) -> Result<Lease> {
+    pub async fn lease(&self, id: ModelId, context: Option<u32>) -> Result<Lease> {
         let mut turn = None;
         for _ in 0..TRIES_MAX {
             let hold = self.inner.place.hold.clone().read_owned().await;
@@ -253,7 +267,8 @@ impl App {
                 continue;
             }
             let context = wanted.context.map(|tokens| tokens as u32);
-            let started = self.start_job(Task::Load { model: id, name: row.name, context, anyway: false }).await?;
+            let started =
+                self.start_job(Task::Load { model: id, name: row.name, context, anyway: false, tune: false }).await?;
             let _wanted = Wanted { app: self, job: started.id };
             started.outcome().await?;
         }
@@ -303,6 +318,8 @@ impl Loaded {
             && self.file == *file
             && self.options.device == wanted.device
             && self.options.template == wanted.template
+            && (self.options.candle, self.options.threads, self.options.kernels, self.options.kv)
+                == (wanted.candle, wanted.threads, wanted.kernels, wanted.kv)
             && context.is_none_or(|tokens| self.model.context() == tokens as usize)
     }
 }

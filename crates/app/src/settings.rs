@@ -5,7 +5,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::{
-    App, devices,
+    App, computing, devices,
     error::{Code, Error, Result},
     network, parameters,
     queue::DOWNLOADS_MAX,
@@ -21,9 +21,12 @@ impl App {
         if !value.is_null() {
             check(&key, &value)?;
         }
-        self.inner.store.set_setting(&key, value).await?;
+        self.inner.store.set_setting(&key, value.clone()).await?;
         if network::KEYS.contains(&key.as_str()) {
             self.renew_network().await?;
+        }
+        if key == computing::QUIET {
+            self.set_quiet(value.as_bool().unwrap_or(false));
         }
         if key == "downloads_at_once" {
             self.fill_queue().await?;
@@ -58,7 +61,10 @@ fn check(key: &str, value: &Value) -> Result<()> {
         "download_limit" => value.as_u64().is_some_and(|bytes_per_second| bytes_per_second > 0),
         "downloads_at_once" => value.as_u64().is_some_and(|count| (1..=DOWNLOADS_MAX).contains(&count)),
         NOTICE => false,
-        _ => return Err(wrong(format!("there is no setting `{key}`"))),
+        _ => match computing::fits(key, value) {
+            Some(fits) => fits,
+            None => return Err(wrong(format!("there is no setting `{key}`"))),
+        },
     };
     if !fits || value.to_string().len() > VALUE_BYTES_MAX {
         return Err(wrong(format!("the setting `{key}` cannot hold this value")));

@@ -143,9 +143,10 @@ pub struct Way {
 }
 
 impl Way {
-    /// `None` where this machine lacks the instruction set.
-    fn settings(&self) -> Option<Settings> {
+    /// `None` where this machine lacks the instruction set, or heads are no whole blocks of the format of keys and values.
+    fn settings(&self, config: &Config) -> Option<Settings> {
         let kernels = Kernels::of(self.kernels)?;
+        kv_bytes_per_token(config, self.kv).ok()?;
         Some(Settings { kernels, threads: Some(self.threads.max(1)), chunk: self.chunk.max(2), kv: self.kv })
     }
 }
@@ -340,18 +341,18 @@ impl Model {
         })
     }
 
-    /// Computes in another way from now on, where the native decoder computes and this machine can; whether it does.
+    /// Computes in another way from now on, where the native decoder computes and can; whether it does.
     pub fn compute(&mut self, way: &Way) -> Result<bool> {
         let Computing::Native(decoder) = &self.computing else { return Ok(false) };
-        let Some(settings) = way.settings() else { return Ok(false) };
+        let Some(settings) = way.settings(&self.config) else { return Ok(false) };
         self.computing = Computing::Native(Arc::new(decoder.again(settings)?));
         self.memory = self.memory.held_by(Holder::Native { kv: settings.kv, chunk: settings.chunk });
         Ok(true)
     }
 
-    /// A back end that computes in this way, for a trial.
+    /// A back end that computes in this way, for a trial; `None` where it cannot.
     pub(crate) fn backend_in(&self, way: &Way) -> Result<Option<Box<dyn Backend>>> {
-        let (Some(decoder), Some(settings)) = (self.native(), way.settings()) else { return Ok(None) };
+        let (Some(decoder), Some(settings)) = (self.native(), way.settings(&self.config)) else { return Ok(None) };
         Ok(Some(Box::new(NativeBackend::new(Arc::new(decoder.again(settings)?), self.context, None))))
     }
 

@@ -749,6 +749,23 @@ export type Outcome = { "kind": "loaded", model: ModelId, } | { "kind": "importe
 export type Output = "gguf" | "folder";
 
 /**
+ * A way of computing, and how fast it was.
+ */
+export type Pace = { 
+/**
+ * "avx2", "avx512", "neon", …
+ */
+kernels: string, threads: number, 
+/**
+ * Rows of a step.
+ */
+chunk: number, 
+/**
+ * What keys and values are kept in: "f16", "q8_0", "q4_0".
+ */
+kv: string, prefill_tokens_per_second: number, decode_tokens_per_second: number, };
+
+/**
  * One layer of parameters. `None` means that the layer below decides: chat over persona over the person's defaults over the program's.
  */
 export type Parameters = { 
@@ -1108,7 +1125,11 @@ scheme: string, by_hand: Array<ByHand>, };
 /**
  * What a job does, whole: stored as JSON in its row. Retry and restart run the stored task again.
  */
-export type Task = { "kind": "load", model: ModelId, name: string, context: number | null, anyway: boolean, } | { "kind": "import", name: string, path: string, copy: boolean, 
+export type Task = { "kind": "load", model: ModelId, name: string, context: number | null, anyway: boolean, 
+/**
+ * Measures again which way of computing is the fastest.
+ */
+tune: boolean, } | { "kind": "import", name: string, path: string, copy: boolean, 
 /**
  * Whose file it is, where another program's was found.
  */
@@ -1135,6 +1156,23 @@ kind: string, bytes: number, };
  * Where a token is kept.
  */
 export type TokenPlace = "none" | "keyring" | "file" | "environment";
+
+/**
+ * What was found for models of one shape on one machine.
+ */
+export type Tuned = { machine: string, shape: string, 
+/**
+ * The model that it was measured with.
+ */
+model: ModelId, measured_ms: number, default: Pace, 
+/**
+ * The same, where nothing was faster.
+ */
+chosen: Pace, 
+/**
+ * Ways that were tried beside the default.
+ */
+tried: number, };
 
 export type Verdict = "well" | "tight" | "too_large";
 
@@ -1232,6 +1270,8 @@ export const commands = (call: Call) => ({
   scanModels: () => call("scan_models", {}) as Promise<Scan>,
   /** Brings a model into memory. `anyway`: although it may not fit. */
   loadModel: (args: { model: ModelId; context?: number | null; anyway: boolean }) => call("load_model", args) as Promise<JobId>,
+  /** Loads a model and measures again which way of computing is the fastest for models like it on this machine. */
+  tuneModel: (args: { model: ModelId }) => call("tune_model", args) as Promise<JobId>,
   /** Takes a model out of memory; answers that it writes stop. */
   unloadModel: (args: { model: ModelId }) => call("unload_model", args) as Promise<null>,
   /** What a model would need in memory, compared with what is free. */

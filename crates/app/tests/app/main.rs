@@ -5,6 +5,7 @@
 mod bindings;
 mod catalogue;
 mod chats;
+mod computing;
 mod deletion;
 mod downloads;
 mod elsewhere;

@@ -14,7 +14,7 @@ use huacaya_progress::{Progress, Watch};
 use super::Result;
 use super::speed::{likeliest, prompt};
 use crate::reader::Reader;
-use crate::{Error, KvFormat, Model, Way};
+use crate::{KvFormat, Model, Way};
 
 /// What a turn of a talk reads and writes, in tokens: how the two speeds are weighed.
 const TURN_READS: f64 = 512.0;
@@ -63,16 +63,15 @@ pub struct Tuning {
 pub fn tune(model: &Model, freedom: Freedom, budget: Duration, watch: Watch<'_>) -> Result<Option<Tuning>> {
     let Some(own) = model.way() else { return Ok(None) };
     let clock = Clock { watch: Mutex::new(watch), begun: Instant::now(), budget };
-    let size = Size::of(model, &own, &clock)?;
-    let mut best = Contestant::new(model, own, size)?;
+    let Some(size) = Size::of(model, &own, &clock)? else { return Ok(None) };
+    let Some(mut best) = Contestant::new(model, own, size)? else { return Ok(None) };
     let (mut default, mut tried) = (None, 0);
     for change in changes(&own, freedom, size) {
         if clock.is_over() {
             break;
         }
-        let Some(mut challenger) = change(best.way).map(|way| Contestant::new(model, way, size)).transpose()? else {
-            continue;
-        };
+        let Some(way) = change(best.way) else { continue };
+        let Some(mut challenger) = Contestant::new(model, way, size)? else { continue };
         tried += 1;
         let won = meet(&mut best, &mut challenger, &clock)?;
         if default.is_none() {
@@ -84,7 +83,7 @@ pub fn tune(model: &Model, freedom: Freedom, budget: Duration, watch: Watch<'_>)
         }
     }
     if best.way != own {
-        let mut first = Contestant::new(model, own, size)?;
+        let Some(mut first) = Contestant::new(model, own, size)? else { return Ok(None) };
         let won = meet(&mut first, &mut best, &clock)?;
         let default = first.trial();
         return Ok(Some(Tuning { default, chosen: if won { best.trial() } else { default }, tried }));
@@ -140,18 +139,19 @@ struct Size {
 
 impl Size {
     /// By how fast the model is when it runs for the first time, which also brings the weights in.
-    fn of(model: &Model, way: &Way, clock: &Clock<'_>) -> Result<Size> {
+    fn of(model: &Model, way: &Way, clock: &Clock<'_>) -> Result<Option<Size>> {
         let least = Size { reads: READS.0, writes: WRITES.0 };
-        let mut first = Contestant::new(model, *way, least)?;
+        let Some(mut first) = Contestant::new(model, *way, least)? else { return Ok(None) };
         first.round(clock)?;
         first.rounds.clear();
         first.round(clock)?;
         let trial = first.trial();
         let seconds = clock.budget.as_secs_f64() / TRIALS / 2.0;
-        let tokens = |per_second: f64, (least, most): (usize, usize)| ((per_second * seconds) as usize).clamp(least, most);
+        let tokens =
+            |per_second: f64, (least, most): (usize, usize)| ((per_second * seconds) as usize).clamp(least, most);
         let writes = tokens(trial.decode_tokens_per_second, WRITES);
         let room = model.context().saturating_sub(writes).max(1);
-        Ok(Size { reads: tokens(trial.prefill_tokens_per_second, READS).min(room), writes })
+        Ok(Some(Size { reads: tokens(trial.prefill_tokens_per_second, READS).min(room), writes }))
     }
 }
 
@@ -166,10 +166,11 @@ struct Contestant {
 }
 
 impl Contestant {
-    fn new(model: &Model, way: Way, size: Size) -> Result<Contestant> {
-        let backend = model.backend_in(&way)?.ok_or(Error::Stopped)?;
+    /// `None` where the model cannot be computed in this way.
+    fn new(model: &Model, way: Way, size: Size) -> Result<Option<Contestant>> {
+        let Some(backend) = model.backend_in(&way)? else { return Ok(None) };
         let reader = Reader::over(backend, model.context())?;
-        Ok(Contestant { way, size, reader, prompt: prompt(model, size.reads), rounds: Vec::new() })
+        Ok(Some(Contestant { way, size, reader, prompt: prompt(model, size.reads), rounds: Vec::new() }))
     }
 
     /// Reads and writes once; the seconds that a turn would take at these speeds.
