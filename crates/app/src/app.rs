@@ -24,6 +24,7 @@ use crate::{
     log,
     network::{self, Line},
     places::Places,
+    serving,
     settings::NOTICE,
     storage::{self, Storage},
 };
@@ -52,6 +53,7 @@ pub(crate) struct Inner {
     pub(crate) chosen: ChosenPaths,
     pub(crate) storage: Storage,
     pub(crate) line: Line,
+    pub(crate) serving: serving::Line,
     closing: AtomicBool,
 }
 
@@ -114,6 +116,7 @@ impl App {
             jobs: Jobs::new(),
             chosen: ChosenPaths::default(),
             line,
+            serving: serving::Line::default(),
             storage: Storage::new(storage),
             closing: AtomicBool::new(false),
         };

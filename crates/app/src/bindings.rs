@@ -15,6 +15,7 @@ use crate::{
     computing::Tuned,
     error::Code,
     jobs::{Outcome, Task},
+    serving::ServerState,
 };
 
 /// One line of the table of commands.
@@ -73,6 +74,7 @@ pub fn typescript() -> String {
     types.add::<Task>();
     types.add::<Outcome>();
     types.add::<Tuned>();
+    types.add::<ServerState>();
     types.add::<Chosen>();
     types.add::<Shown>();
     let declared = commands::declared(&config, &mut types);

@@ -286,6 +286,12 @@ commands! {
     test_endpoint(url: String, dialect: Dialect) -> Reach = |app| app.test_endpoint(url, dialect);
     /// Keeps a token for an endpoint's host, or forgets it (absent); says where it is kept.
     set_token(url: String, token: Option<String>) -> TokenPlace = |app| app.set_token(url, token);
+    /// The token that programs must bring to the local server; made where there is none yet.
+    server_token() -> String = |app| app.server_token();
+    /// A new token; the one before is worth nothing from now on.
+    renew_server_token() -> String = |app| app.renew_server_token();
+    /// Empties the list of requests.
+    forget_requests() -> () = |app| app.forget_requests();
     /// The connections made last, the newest first.
     connections(limit: u32) -> Vec<Connection> = |app| app.connections(limit);
     /// Empties the list of connections.

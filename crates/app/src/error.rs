@@ -57,6 +57,10 @@ codes! {
     AdapterAlone = "adapter_alone" { model }
     /// The folder cannot hold the models.
     StorageUnusable = "storage_unusable" { path, reason }
+    /// There is no model of this name in the list.
+    ModelUnknown = "model_unknown" { model }
+    /// Too many requests wait already; a later try may work. In seconds.
+    Busy = "busy" { seconds }
     /// The architecture is not one that this version runs.
     ModelUnsupported = "model_unsupported" { model, architecture }
     /// The model does not fit into the free memory. Sizes in bytes.
@@ -360,6 +364,7 @@ fn table_and_id(key: &Key) -> (&'static str, i64) {
         Key::Model(id) => ("model", id.0),
         Key::Job(id) => ("job", id.0),
         Key::Report(id) => ("report", id.0),
+        Key::Request(id) => ("request", id.0),
         Key::Message(id) => ("message", id.0),
         Key::Draft(chat) => ("draft", chat.map_or(0, |id| id.0)),
     }

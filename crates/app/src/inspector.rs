@@ -78,7 +78,7 @@ fn inspect(model: &Model, settled: &Settled, asked: &Asked) -> Result<Inspection
     let own_stops = settled.parameters.stop.iter().flatten().cloned();
     let (template, source) = match &cut.prompt {
         Prompt::Chat(_) => (model.template().name(), model.template().source().name()),
-        Prompt::Raw(_) => ("", "none"),
+        Prompt::Raw(_) | Prompt::Tokens(_) => ("", "none"),
     };
     Ok(Inspection {
         template: template.to_string(),
@@ -94,6 +94,7 @@ fn density(model: &Model, prompt: &Prompt) -> f32 {
     let words: Vec<&str> = match prompt {
         Prompt::Chat(chat) => chat.turns.iter().map(|Turn { text, .. }| text.as_str()).collect(),
         Prompt::Raw(text) => vec![text],
+        Prompt::Tokens(_) => Vec::new(),
     };
     let characters: usize = words.iter().map(|text| text.chars().count()).sum();
     let tokens: usize = words.iter().map(|text| model.tokenize(text).len()).sum();

@@ -43,6 +43,7 @@ pub mod places;
 mod prompt;
 mod queue;
 pub mod recognition;
+pub mod serving;
 pub mod settings;
 mod shape;
 pub mod storage;

@@ -9,6 +9,7 @@ use crate::{
     error::{Code, Error, Result},
     network, parameters,
     queue::DOWNLOADS_MAX,
+    serving,
 };
 
 /// A system prompt is the longest.
@@ -61,7 +62,7 @@ fn check(key: &str, value: &Value) -> Result<()> {
         "download_limit" => value.as_u64().is_some_and(|bytes_per_second| bytes_per_second > 0),
         "downloads_at_once" => value.as_u64().is_some_and(|count| (1..=DOWNLOADS_MAX).contains(&count)),
         NOTICE => false,
-        _ => match computing::fits(key, value) {
+        _ => match computing::fits(key, value).or_else(|| serving::fits(key, value)) {
             Some(fits) => fits,
             None => return Err(wrong(format!("there is no setting `{key}`"))),
         },

@@ -27,9 +27,11 @@ pub(crate) struct Batch {
     pub runs: Vec<Run>,
     /// What is added to the layers' products in all of them. A sequence has the same in all its steps.
     pub adapters: Adapters,
+    /// The last layer's output after the final norm is wanted instead of logits: the output layer is not computed.
+    pub hidden: bool,
 }
 
-/// A row of the vocabulary's length for each wanted token, in order.
+/// A row of the vocabulary's length for each wanted token, in order; of the model's width, where `hidden` was asked for.
 pub(crate) type Logits = Vec<Vec<f32>>;
 
 /// Answers "stop now?", often.

@@ -115,6 +115,21 @@ impl Engine {
     }
 }
 
+/// The mean of the last layer's output after the final norm over all positions, of length 1. (model's width)
+///
+/// A text that is read by a decoder alone says more in its last positions than in its first; the mean is what programs of
+/// this family use where the model was not trained for embeddings.
+pub fn embed(model: &Model, tokens: &[u32], watch: Watch<'_>) -> Result<Vec<f32>> {
+    let mut sum = vec![0.0f64; model.config().hidden];
+    let add = |_, row: &[f32]| -> Result<()> {
+        sum.iter_mut().zip(row).for_each(|(sum, value)| *sum += f64::from(*value));
+        Ok(())
+    };
+    Reader::new(model)?.hidden().read(tokens, 0..tokens.len(), add, watch)?;
+    let length = sum.iter().map(|value| value * value).sum::<f64>().sqrt();
+    Ok(sum.iter().map(|value| (value / length.max(f64::MIN_POSITIVE)) as f32).collect())
+}
+
 impl Drop for Thread {
     fn drop(&mut self) {
         let _ = self.commands.send(Command::ShutDown);

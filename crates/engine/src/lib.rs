@@ -35,7 +35,7 @@ mod worker;
 pub use adapter::Adapter;
 pub use context::{Fitted, fit};
 pub use device::{Available, devices};
-pub use engine::{Engine, Request, Score, Scores};
+pub use engine::{Engine, Request, Score, Scores, embed};
 pub use error::{Error, Result};
 pub use huacaya_kernels::{InstructionSet, KERNELS_VARIABLE, physical_cores};
 pub use memory::Memory;

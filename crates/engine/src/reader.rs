@@ -17,6 +17,8 @@ pub(crate) struct Reader {
     held: Vec<u32>,
     context: usize,
     adapters: Adapters,
+    /// Rows are hidden states instead of logits.
+    hidden: bool,
 }
 
 impl Reader {
@@ -26,7 +28,7 @@ impl Reader {
 
     pub fn over(mut backend: Box<dyn Backend>, context: usize) -> Result<Reader> {
         let sequence = backend.create()?;
-        Ok(Reader { backend, sequence, held: Vec::new(), context, adapters: Vec::new() })
+        Ok(Reader { backend, sequence, held: Vec::new(), context, adapters: Vec::new(), hidden: false })
     }
 
     /// Rows that a step may have.
@@ -38,6 +40,16 @@ impl Reader {
     pub fn beside(mut self, adapters: Adapters) -> Reader {
         self.adapters = adapters;
         self
+    }
+
+    /// Rows are the last layer's output after the final norm (model's width) instead of logits.
+    pub fn hidden(mut self) -> Reader {
+        self.hidden = true;
+        self
+    }
+
+    fn batch(&self, run: Run) -> Batch {
+        Batch { runs: vec![run], adapters: self.adapters.clone(), hidden: self.hidden }
     }
 
     /// Reads a text from its first token on. `row` gets each of the wanted positions with the logits of the token after it.
@@ -76,7 +88,8 @@ impl Reader {
             wanted: count.saturating_sub(1)..count,
             span: first + count,
         };
-        let logits = self.backend.step(&Batch { runs: vec![run], adapters: self.adapters.clone() }, stop)?.pop();
+        let batch = self.batch(run);
+        let logits = self.backend.step(&batch, stop)?.pop();
         self.held.extend_from_slice(tokens);
         logits.ok_or(Error::PromptEmpty)
     }
@@ -114,9 +127,8 @@ impl Reader {
             let start = first + wanted.start;
             let run =
                 Run { sequence: self.sequence, first, tokens: tokens[first..end].to_vec(), wanted, span: tokens.len() };
-            let logits = self
-                .backend
-                .step(&Batch { runs: vec![run], adapters: self.adapters.clone() }, &|| told_to_stop(first))?;
+            let batch = self.batch(run);
+            let logits = self.backend.step(&batch, &|| told_to_stop(first))?;
             self.held.extend_from_slice(&tokens[first..end]);
             for (i, logits) in logits.iter().enumerate() {
                 row(start + i, logits)?;

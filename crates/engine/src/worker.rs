@@ -255,7 +255,7 @@ fn evaluate(sessions: &mut Sessions, asked: &[Asked], room: usize) -> Result<Vec
     let runs: Vec<Vec<Run>> = asked.iter().map(|asked| asked.answer.runs(room)).collect();
     let counts: Vec<usize> = runs.iter().map(Vec::len).collect();
     let adapters = asked.first().map(|lead| lead.answer.adapters().clone()).unwrap_or_default();
-    let batch = Batch { runs: runs.into_iter().flatten().collect(), adapters };
+    let batch = Batch { runs: runs.into_iter().flatten().collect(), adapters, hidden: false };
     let outlets: Vec<&Outlet> = asked.iter().map(|asked| &asked.outlet).collect();
     let begun = Instant::now();
     let logits = guarded(|| sessions.backend.step(&batch, &|| outlets.iter().any(|outlet| outlet.stopped())))?;

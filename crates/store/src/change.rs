@@ -8,8 +8,8 @@ use ts_rs::TS;
 
 use crate::{
     Chat, ChatId, Draft, Error, Folder, FolderId, Job, JobId, Message, MessageId, Model, ModelId, Persona, PersonaId,
-    Report, ReportId, Result, Setting, chat, draft, error::Attempt, folder, job, message, model, persona, report,
-    setting,
+    Report, ReportId, Request, RequestId, Result, Setting, chat, draft, error::Attempt, folder, job, message, model,
+    persona, report, request, setting,
 };
 
 /// The state before the first change. Messages are mirrored for open chats only.
@@ -21,6 +21,7 @@ pub struct Snapshot {
     pub models: Vec<Model>,
     pub jobs: Vec<Job>,
     pub reports: Vec<Report>,
+    pub requests: Vec<Request>,
     pub settings: Vec<Setting>,
     pub drafts: Vec<Draft>,
 }
@@ -37,6 +38,7 @@ pub enum Change {
     Model(Model),
     Job(Job),
     Report(Report),
+    Request(Request),
     Setting(Setting),
     Draft(Draft),
     Message(Message),
@@ -71,6 +73,7 @@ pub enum Key {
     Model(ModelId),
     Job(JobId),
     Report(ReportId),
+    Request(RequestId),
     Message(MessageId),
     /// The draft of a chat; `None` of the one that does not exist yet.
     Draft(Option<ChatId>),
@@ -110,6 +113,7 @@ impl Note {
             Note::Row(Key::Model(id)) => ("model", id.0, None),
             Note::Row(Key::Job(id)) => ("job", id.0, None),
             Note::Row(Key::Report(id)) => ("report", id.0, None),
+            Note::Row(Key::Request(id)) => ("request", id.0, None),
             Note::Row(Key::Message(id)) => ("message", id.0, None),
             Note::Row(Key::Draft(id)) => ("draft", id.map_or(0, |id| id.0), None),
             Note::Setting(key) => ("setting", 0, Some(key)),
@@ -126,6 +130,7 @@ impl Note {
             "model" => Note::Row(Key::Model(ModelId(id))),
             "job" => Note::Row(Key::Job(JobId(id))),
             "report" => Note::Row(Key::Report(ReportId(id))),
+            "request" => Note::Row(Key::Request(RequestId(id))),
             "message" => Note::Row(Key::Message(MessageId(id))),
             "draft" => Note::Row(Key::Draft((id != 0).then_some(ChatId(id)))),
             "setting" => Note::Setting(name?),
@@ -217,6 +222,7 @@ pub(crate) async fn load(conn: &mut SqliteConnection, notes: &[Note], open: &[Ch
                     Key::Model(id) => model::load(conn, *id).await?.map(Change::Model),
                     Key::Job(id) => job::load(conn, *id).await?.map(Change::Job),
                     Key::Report(id) => report::load(conn, *id).await?.map(Change::Report),
+                    Key::Request(id) => request::load(conn, *id).await?.map(Change::Request),
                     Key::Draft(chat) => draft::load(conn, *chat).await?.map(Change::Draft),
                     Key::Message(id) => messages.remove(id).map(Change::Message),
                 };
@@ -251,6 +257,7 @@ pub(crate) async fn load_snapshot(conn: &mut SqliteConnection) -> sqlx::Result<S
         models: model::load_all(conn).await?,
         jobs: job::load_all(conn).await?,
         reports: report::load_all(conn).await?,
+        requests: request::load_all(conn).await?,
         settings: setting::load_all(conn).await?,
         drafts: draft::load_all(conn).await?,
     })

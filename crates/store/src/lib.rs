@@ -24,6 +24,7 @@ pub mod persona;
 pub mod problem;
 mod recovery;
 pub mod report;
+pub mod request;
 pub mod search;
 pub mod setting;
 mod sql;
@@ -39,7 +40,7 @@ pub use draft::Draft;
 pub use error::{Error, Result};
 pub use feed::Subscription;
 pub use folder::Folder;
-pub use ids::{ChatId, FolderId, JobId, MessageId, ModelId, PersonaId, ReportId};
+pub use ids::{ChatId, FolderId, JobId, MessageId, ModelId, PersonaId, ReportId, RequestId};
 pub use job::{Job, JobState};
 pub use message::{Attachment, Body, Finish, Made, Message, MessageState, Role, Stats};
 pub use model::{Adapter, DeletedModel, HashState, Model, ModelFile, ModelKind, ModelState, Source};
@@ -49,6 +50,7 @@ pub use problem::Problem;
 pub use report::{
     Accuracy, Divergence, Evaluation, MeasureOptions, Perplexity, Report, ReportRow, Sample, SampleAnswer,
 };
+pub use request::{Request, RequestState};
 pub use search::{Found, SnippetPart};
 pub use setting::Setting;
 pub use sql::ROW_DAMAGED;

@@ -5,7 +5,7 @@ use sqlx::Row;
 use crate::error::Attempt;
 use crate::owner;
 use crate::store::Write;
-use crate::{ChatId, JobId, Key, MessageId, ModelId, Result, Store, Time, search};
+use crate::{ChatId, JobId, Key, MessageId, ModelId, RequestId, Result, Store, Time, search};
 
 /// How long the undo of a deletion is kept.
 const DELETED_KEPT_MS: Time = 7 * 24 * 60 * 60 * 1000;
@@ -19,6 +19,7 @@ pub(crate) async fn recover(store: &Store) -> Result<()> {
     let owners: Vec<Option<String>> = sqlx::query_scalar(
         "SELECT owner FROM messages WHERE state = 'writing' AND owner IS NOT ?1
          UNION SELECT owner FROM jobs WHERE state IN ('waiting', 'running') AND owner IS NOT ?1
+         UNION SELECT owner FROM requests WHERE state = 'running' AND owner IS NOT ?1
          UNION SELECT loaded_by FROM models WHERE loaded_by <> ?1",
     )
     .bind(own)
@@ -82,6 +83,14 @@ async fn interrupt(write: &mut Write, owner: Option<&str>) -> Result<Vec<Message
             .await
             .attempt(attempt)?;
     models.into_iter().for_each(|model| write.note(Key::Model(model)));
+    let requests: Vec<RequestId> = sqlx::query_scalar(
+        "UPDATE requests SET state = 'interrupted', owner = NULL WHERE state = 'running' AND owner IS ? RETURNING id",
+    )
+    .bind(owner)
+    .fetch_all(write.conn())
+    .await
+    .attempt(attempt)?;
+    requests.into_iter().for_each(|request| write.note(Key::Request(request)));
     Ok(messages)
 }
 

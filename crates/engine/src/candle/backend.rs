@@ -68,7 +68,7 @@ impl CandleBackend {
     }
 
     fn forward(&self, batch: &Batch, angles: &[Angles], stop: Stop) -> Result<Logits> {
-        let Batch { runs, adapters } = batch;
+        let Batch { runs, adapters, hidden } = batch;
         let tokens: Vec<u32> = runs.iter().flat_map(|run| run.tokens.iter().copied()).collect();
         let starts: Vec<usize> = runs
             .iter()
@@ -98,7 +98,8 @@ impl CandleBackend {
             return Ok(Vec::new());
         }
         let rows = x.index_select(&Tensor::new(wanted, self.decoder.device())?, 0)?;
-        Ok(self.decoder.logits(&self.decoder.final_norm(&rows)?)?.to_vec2::<f32>()?)
+        let normed = self.decoder.final_norm(&rows)?;
+        Ok(if *hidden { normed } else { self.decoder.logits(&normed)? }.to_vec2::<f32>()?)
     }
 }
 
@@ -174,7 +175,7 @@ mod tests {
     }
 
     fn alone(run: Run) -> Batch {
-        Batch { runs: vec![run], adapters: Vec::new() }
+        Batch { runs: vec![run], adapters: Vec::new(), hidden: false }
     }
 
     fn append(backend: &mut CandleBackend, id: SequenceId, first: usize, tokens: &[u32], span: usize) -> Logits {
@@ -219,7 +220,7 @@ mod tests {
         let mut backend = CandleBackend::new(decoder.clone(), 512);
         let (first, second) = (backend.create().unwrap(), backend.create().unwrap());
         let runs = vec![run(first, 0, &a[..30], 0), run(second, 0, &b, 0)];
-        let both = backend.step(&Batch { runs, adapters: Vec::new() }, &|| false).unwrap();
+        let both = backend.step(&Batch { runs, adapters: Vec::new(), hidden: false }, &|| false).unwrap();
         assert_same("first", &both[..30].to_vec(), &whole(&decoder, &a[..30]));
         assert_same("second", &both[30..].to_vec(), &whole(&decoder, &b));
         let forked = backend.fork(first, 20).unwrap();

@@ -8,7 +8,6 @@ use super::decoder::Decoder;
 use super::kv::Sequence;
 use super::plan::Buffers;
 use super::step::{Piece, Sequences, Step, sequence_of};
-use crate::adapter::Adapters;
 use crate::backend::{Backend, Batch, Logits, Run, SequenceId, Stop};
 use crate::candle::Tap;
 use crate::config::unusable;
@@ -85,11 +84,12 @@ impl NativeBackend {
         steps
     }
 
-    fn forward(&mut self, runs: &[Run], adapters: &Adapters, stop: Stop) -> Result<Logits> {
+    fn forward(&mut self, batch: &Batch, stop: Stop) -> Result<Logits> {
+        let Batch { runs, adapters, hidden } = batch;
         let spans = runs.iter().map(|run| self.prepare(run)).collect::<Result<Vec<_>>>()?;
         let mut logits = Vec::new();
         for pieces in self.pieces(runs, &spans) {
-            let step = Step::new(&self.decoder, adapters, self.tap.as_deref());
+            let step = Step::new(&self.decoder, adapters, self.tap.as_deref()).hidden(*hidden);
             logits.extend(step.run(&mut self.buffers, &mut self.sequences, &pieces, stop)?);
         }
         Ok(logits)
@@ -110,7 +110,7 @@ impl Backend for NativeBackend {
     }
 
     fn step(&mut self, batch: &Batch, stop: Stop) -> Result<Logits> {
-        let logits = self.forward(&batch.runs, &batch.adapters, stop)?;
+        let logits = self.forward(batch, stop)?;
         for run in &batch.runs {
             if let Some(sequence) = self.sequences.get_mut(&run.sequence) {
                 sequence.length += run.tokens.len();

@@ -74,6 +74,8 @@ pub(super) struct Step<'a> {
     pub decoder: &'a Decoder,
     pub adapters: &'a Adapters,
     pub tap: Option<&'a Tap>,
+    /// Hidden states are wanted instead of logits.
+    hidden: bool,
     pairs: Pairs,
     fault: Fault,
 }
@@ -84,7 +86,13 @@ impl<'a> Step<'a> {
             rope::Pairs::Halves => Pairs::Halves,
             rope::Pairs::Adjacent => Pairs::Adjacent,
         };
-        Step { decoder, adapters, tap, pairs, fault: Fault::default() }
+        Step { decoder, adapters, tap, hidden: false, pairs, fault: Fault::default() }
+    }
+
+    /// Rows are the last layer's output after the final norm instead of logits.
+    pub fn hidden(mut self, hidden: bool) -> Step<'a> {
+        self.hidden = hidden;
+        self
     }
 
     /// Keys and values of the pieces' tokens into their sequences, which have room for them, and the wanted logits. Lengths
@@ -411,7 +419,7 @@ impl<'a> Step<'a> {
         places.positions.len()
     }
 
-    /// The output layer for the wanted rows.
+    /// The output layer for the wanted rows, or what it would be given.
     fn logits(&self, buffers: &mut Buffers, places: &Places, rows: usize) -> Result<Logits> {
         let Decoder { config, weights, output_need, .. } = self.decoder;
         let (hidden, wanted) = (config.hidden, places.wanted.len());
@@ -425,8 +433,11 @@ impl<'a> Step<'a> {
             }
         }
         self.normalize(buffers, wanted, true, &weights.norm, *output_need);
-        let mut logits = vec![0.0; wanted * config.vocabulary];
         let plain = &buffers.normed[..wanted * hidden];
+        if self.hidden {
+            return Ok(plain.chunks(hidden).map(<[f32]>::to_vec).collect());
+        }
+        let mut logits = vec![0.0; wanted * config.vocabulary];
         self.products(&buffers.inputs, plain, wanted, [(weights.output(), &mut logits)]);
         self.check()?;
         Ok(match wanted {

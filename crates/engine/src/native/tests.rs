@@ -56,7 +56,7 @@ fn run(sequence: SequenceId, first: usize, tokens: &[u32], span: usize) -> Run {
 }
 
 fn batch(runs: Vec<Run>) -> Batch {
-    Batch { runs, adapters: Vec::new() }
+    Batch { runs, adapters: Vec::new(), hidden: false }
 }
 
 fn append(backend: &mut NativeBackend, id: SequenceId, first: usize, tokens: &[u32], span: usize) -> Logits {

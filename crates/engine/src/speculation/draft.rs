@@ -112,7 +112,7 @@ impl Draft {
         let (first, count) = (self.session.tokens.len(), tokens.len());
         let wanted = count - usize::from(wanted && count > 0)..count;
         let run = Run { sequence: self.session.sequence, first, tokens, wanted, span };
-        let batch = Batch { runs: vec![run], adapters: Vec::new() };
+        let batch = Batch { runs: vec![run], adapters: Vec::new(), hidden: false };
         let logits = sessions.backend.step(&batch, stop)?.pop();
         batch.runs.into_iter().for_each(|run| self.session.tokens.extend(run.tokens));
         Ok(logits)

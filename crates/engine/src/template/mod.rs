@@ -56,6 +56,8 @@ pub enum Prompt {
     Chat(Chat),
     /// Text to go on with, for base models and the completion page.
     Raw(String),
+    /// Tokens to go on with, as they are.
+    Tokens(Vec<u32>),
 }
 
 /// The opening and closing mark of a thought span.
@@ -165,6 +167,7 @@ impl Template {
     pub fn render(&self, prompt: &Prompt, tokenizer: &Tokenizer) -> Result<Rendered, Error> {
         let mut rendered = match (prompt, &self.form) {
             (Prompt::Raw(text), _) => render_raw(text, tokenizer),
+            (Prompt::Tokens(tokens), _) => render_tokens(tokens, tokenizer),
             (Prompt::Chat(_), Form::None) => return Err(Error::NoTemplate),
             (Prompt::Chat(chat), Form::BuiltIn(built_in)) => {
                 built_in.render(&Turns::new(chat), self.marks.as_ref(), tokenizer)
@@ -176,6 +179,11 @@ impl Template {
         rendered.ends.dedup();
         Ok(rendered)
     }
+}
+
+fn render_tokens(tokens: &[u32], tokenizer: &Tokenizer) -> Rendered {
+    let text = tokens.iter().map(|&id| tokenizer.display(id)).collect();
+    Rendered { tokens: tokens.to_vec(), text, reply_began: true, ..Rendered::default() }
 }
 
 fn render_raw(text: &str, tokenizer: &Tokenizer) -> Rendered {

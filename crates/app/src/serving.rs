@@ -1,0 +1,178 @@
+//! What the local server asks of the program: answers, embeddings and tokens by a model's name.
+//!
+//! Every dialect of the server makes an [`Asking`] of its request and turns the [`Piece`]s back. Nothing here is written
+//! into a chat; each request has a row in the log.
+
+mod asking;
+mod models;
+mod pieces;
+mod token;
+
+pub use asking::{Answers, Asked, Asking, Said, Source};
+pub use models::{ApiModel, Embedded};
+pub use pieces::{Piece, Reason, TokenProbability, Usage};
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use ts_rs::TS;
+
+use crate::{
+    App,
+    error::{Code, Error, Result},
+};
+
+/// Answers that are computed side by side: they share the reading of the weights, and each has its keys and values.
+const AT_ONCE: usize = 8;
+/// Requests that may wait for their turn, where the person did not say.
+const QUEUE_USUAL: usize = 64;
+/// Longer lines help nobody.
+const QUEUE_MAX: u64 = 1_024;
+/// What a busy server tells clients to wait, in seconds.
+const RETRY_SECONDS: u64 = 5;
+/// The port, where the person did not say.
+pub const PORT_USUAL: u16 = 11_711;
+/// The setting that says what the server of the window is doing.
+pub(crate) const STATE: &str = "server_state";
+
+/// What the server is doing, as the page sees it in the setting `server_state`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, TS)]
+#[serde(tag = "state", rename_all = "snake_case")]
+pub enum ServerState {
+    #[default]
+    Off,
+    On {
+        /// With its port: "127.0.0.1:11711".
+        address: String,
+    },
+    Failed {
+        /// In English.
+        reason: String,
+    },
+}
+
+/// What the person set about the server.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ServerSettings {
+    pub on: bool,
+    /// An IP address.
+    pub address: String,
+    pub port: u16,
+    /// Origins of web pages that may ask.
+    pub origins: Vec<String>,
+}
+
+/// The line in front of the engine.
+pub(crate) struct Line {
+    turns: Arc<Semaphore>,
+    waiting: AtomicUsize,
+}
+
+impl Default for Line {
+    fn default() -> Line {
+        Line { turns: Arc::new(Semaphore::new(AT_ONCE)), waiting: AtomicUsize::new(0) }
+    }
+}
+
+/// Who stands in the line; no more so when it goes.
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Whether a setting of the server can hold this value; `None` where it is another setting.
+pub(crate) fn fits(key: &str, value: &Value) -> Option<bool> {
+    Some(match key {
+        "server_on" | "server_log_text" | "server_tray" => value.is_boolean(),
+        "server_port" => value.as_u64().is_some_and(|port| (1_024..=65_535).contains(&port)),
+        "server_address" => value.as_str().is_some_and(|text| text.parse::<std::net::IpAddr>().is_ok()),
+        "server_origins" => {
+            let all: Option<Vec<String>> = serde_json::from_value(value.clone()).ok();
+            all.is_some_and(|all| all.iter().all(|origin| is_origin(origin)))
+        }
+        "server_queue" => value.as_u64().is_some_and(|count| count <= QUEUE_MAX),
+        "server_ttl" => value.as_u64().is_some_and(|minutes| (1..=10_080).contains(&minutes)),
+        STATE => false,
+        _ => return None,
+    })
+}
+
+/// Scheme, host and perhaps a port; no path, no wildcard.
+fn is_origin(text: &str) -> bool {
+    let rest = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://"));
+    rest.is_some_and(|host| {
+        !host.is_empty() && host.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | ':' | '[' | ']'))
+    })
+}
+
+impl App {
+    pub async fn server_settings(&self) -> Result<ServerSettings> {
+        Ok(ServerSettings {
+            on: self.setting("server_on").await?.unwrap_or(false),
+            address: self.setting("server_address").await?.unwrap_or_else(|| "127.0.0.1".to_string()),
+            port: self.setting("server_port").await?.unwrap_or(PORT_USUAL),
+            origins: self.setting("server_origins").await?.unwrap_or_default(),
+        })
+    }
+
+    /// Tells the page what the server is doing.
+    pub async fn report_server(&self, state: &ServerState) -> Result<()> {
+        let value = serde_json::to_value(state).map_err(Error::internal)?;
+        Ok(self.inner.store.set_setting(STATE, value).await?)
+    }
+
+    /// A turn at the engine; where the line is too long, an error that says when to come again.
+    async fn turn(&self) -> Result<OwnedSemaphorePermit> {
+        let line = &self.inner.serving;
+        if let Ok(turn) = line.turns.clone().try_acquire_owned() {
+            return Ok(turn);
+        }
+        let most = self.setting("server_queue").await?.unwrap_or(QUEUE_USUAL);
+        let waiting = Waiting(&line.waiting);
+        if line.waiting.fetch_add(1, Ordering::Relaxed) >= most {
+            drop(waiting);
+            let detail = format!("{most} requests wait already; try again in {RETRY_SECONDS} seconds");
+            return Err(Error::new(Code::Busy, detail).with("seconds", RETRY_SECONDS));
+        }
+        let turn = line.turns.clone().acquire_owned().await.map_err(Error::internal);
+        drop(waiting);
+        turn
+    }
+
+    pub(crate) async fn forget_requests(&self) -> Result<()> {
+        Ok(self.inner.store.forget_requests().await?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn settings_of_the_server_are_checked() {
+        for (key, value, fit) in [
+            ("server_port", json!(11711), true),
+            ("server_port", json!(80), false),
+            ("server_port", json!(70_000), false),
+            ("server_address", json!("0.0.0.0"), true),
+            ("server_address", json!("::1"), true),
+            ("server_address", json!("example.org"), false),
+            ("server_origins", json!(["http://localhost:3000", "https://a.example"]), true),
+            ("server_origins", json!(["*"]), false),
+            ("server_origins", json!(["http://a.example/path"]), false),
+            ("server_state", json!({"state": "off"}), false),
+        ] {
+            assert_eq!(fits(key, &value), Some(fit), "{key} {value}");
+        }
+        assert_eq!(fits("theme", &json!("dark")), None);
+    }
+}

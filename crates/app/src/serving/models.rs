@@ -1,0 +1,126 @@
+//! Models by name, their tokens, and texts as vectors.
+
+use std::sync::Arc;
+
+use huacaya_engine::{Model as Engine, template::Prompt};
+use huacaya_progress::unwatched;
+use huacaya_store::{Model, ModelId, ModelKind, ModelState, Parameters};
+
+use super::{Asked, Said, asking::prompt_of};
+use crate::{
+    App, blocking,
+    error::{Code, Error, Result},
+    loading::Lease,
+};
+
+/// A model as a program sees it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ApiModel {
+    /// The name by which it is asked for.
+    pub id: String,
+    pub row: Model,
+}
+
+/// Texts as vectors of length 1.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Embedded {
+    pub model: String,
+    /// (texts, model's width)
+    pub vectors: Vec<Vec<f32>>,
+    pub tokens: usize,
+}
+
+impl App {
+    /// What can be asked for; adapters and files that are gone are not among them.
+    pub async fn api_models(&self) -> Result<Vec<ApiModel>> {
+        let models = self.inner.store.models().await?;
+        let usable = models.into_iter().filter(|row| row.kind != ModelKind::Adapter && row.state == ModelState::Ready);
+        Ok(usable.map(|row| ApiModel { id: row.name.clone(), row }).collect())
+    }
+
+    /// The model of this name, in any case of letters; none, or "default": the one that answers in new chats.
+    pub(crate) async fn api_model(&self, name: Option<&str>) -> Result<ModelId> {
+        let name = name.map(str::trim).filter(|name| !name.is_empty() && *name != "default");
+        let Some(name) = name else { return self.default_model().await };
+        let wanted = name.to_lowercase();
+        // Clients of Ollama write a tag behind a name.
+        let plain = wanted.strip_suffix(":latest").unwrap_or(&wanted);
+        let models = self.api_models().await?;
+        let known = models.iter().find(|model| {
+            let id = model.id.to_lowercase();
+            id == wanted || id == plain || id.strip_suffix(".gguf") == Some(plain)
+        });
+        let unknown = || {
+            let names: Vec<&str> = models.iter().map(|model| model.id.as_str()).collect();
+            Error::new(Code::ModelUnknown, format!("there is no model `{name}`; there is: {}", names.join(", ")))
+                .with("model", name)
+        };
+        Ok(known.ok_or_else(unknown)?.row.id)
+    }
+
+    pub(crate) async fn api_lease(&self, name: Option<&str>) -> Result<(Model, Lease)> {
+        let id = self.api_model(name).await?;
+        let row = self.inner.store.model(id).await?;
+        let lease = self.lease(id, None).await?;
+        Ok((row, lease))
+    }
+
+    /// A text as tokens; `special`: with the tokens that a prompt begins with.
+    pub async fn api_tokenize(&self, model: Option<&str>, text: String, special: bool) -> Result<Vec<u32>> {
+        let (row, lease) = self.api_lease(model).await?;
+        let model = Arc::clone(&lease.model);
+        blocking(move || match special {
+            true => Ok(model.render(&Prompt::Raw(text)).map_err(|error| Error::of_model(&row.name, error))?.tokens),
+            false => Ok(model.tokenize(&text)),
+        })
+        .await
+    }
+
+    pub async fn api_detokenize(&self, model: Option<&str>, tokens: Vec<u32>) -> Result<String> {
+        let (row, lease) = self.api_lease(model).await?;
+        check_tokens(&row.name, &lease.model, &tokens)?;
+        Ok(lease.model.tokenizer().decode(&tokens))
+    }
+
+    /// Tokens of a prompt as the model would read it.
+    pub async fn api_count(&self, model: Option<&str>, said: &[Said]) -> Result<usize> {
+        let (row, lease) = self.api_lease(model).await?;
+        let settled = self.settle(None, Some(row.id), &Parameters::default()).await?;
+        let prompt = prompt_of(&Asked::Chat(said.to_vec()), &settled)?;
+        let model = Arc::clone(&lease.model);
+        blocking(move || Ok(model.render(&prompt).map_err(|error| Error::of_model(&row.name, error))?.tokens.len())).await
+    }
+
+    /// Each text as a vector: the mean of what the last layer makes of its tokens.
+    pub async fn api_embed(&self, model: Option<&str>, texts: Vec<Asked>) -> Result<Embedded> {
+        let _turn = self.turn().await?;
+        let (row, lease) = self.api_lease(model).await?;
+        let model = Arc::clone(&lease.model);
+        blocking(move || {
+            let failed = |error| Error::of_model(&row.name, error);
+            let (mut vectors, mut count) = (Vec::new(), 0);
+            for text in texts {
+                let tokens = match text {
+                    Asked::Tokens(tokens) => tokens,
+                    Asked::Text(text) => model.render(&Prompt::Raw(text)).map_err(failed)?.tokens,
+                    Asked::Chat(_) => return Err(Error::new(Code::Unfit, "a talk has no embedding")),
+                };
+                check_tokens(&row.name, &model, &tokens)?;
+                count += tokens.len();
+                vectors.push(huacaya_engine::embed(&model, &tokens, &mut unwatched()).map_err(failed)?);
+            }
+            Ok(Embedded { model: row.name, vectors, tokens: count })
+        })
+        .await
+    }
+}
+
+/// Numbers that come from outside.
+pub(super) fn check_tokens(name: &str, model: &Engine, tokens: &[u32]) -> Result<()> {
+    let vocabulary = model.tokenizer().vocabulary_size();
+    match tokens.iter().find(|&&id| id as usize >= vocabulary) {
+        Some(id) => Err(Error::new(Code::Unfit, format!("token {id} is not among the {vocabulary} that {name} knows"))
+            .with("reason", format!("token {id} of {vocabulary}"))),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,47 @@
+//! What an answer to a program is made of.
+
+/// A token with what the model thought of it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TokenProbability {
+    pub id: u32,
+    /// What it stands for: not always whole UTF-8.
+    pub bytes: Vec<u8>,
+    /// Natural logarithm, before penalties and filters.
+    pub logprob: f32,
+    /// The likeliest at its place, the likeliest first.
+    pub top: Vec<(Vec<u8>, f32)>,
+}
+
+/// Why an answer ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// The model said so.
+    End,
+    /// One of the stop texts was reached.
+    StopText,
+    /// The limit of tokens, or the end of the context.
+    Length,
+}
+
+/// What an answer took, in tokens.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    pub prompt: u32,
+    pub completion: u32,
+    /// Of the prompt's, how many were known from before.
+    pub cached: u32,
+    /// Of the completion's, how many were thought.
+    pub thought: u32,
+    pub first_token_ms: u64,
+}
+
+/// A step of one of the answers: `index` says of which.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Piece {
+    /// The prompt is being read.
+    Reading { index: u32, done: u32, total: u32 },
+    /// More text; the token where one was drawn with it and probabilities were asked for.
+    Text { index: u32, text: String, token: Option<TokenProbability> },
+    Thought { index: u32, text: String },
+    Finished { index: u32, reason: Reason, usage: Usage },
+}
