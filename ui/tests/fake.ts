@@ -26,7 +26,7 @@ export function fakeWire(answers: Record<string, unknown> = {}) {
   return { calls, named: (name: string) => calls.filter((call) => call[0] === name).map((call) => call[1]) };
 }
 
-export const EMPTY: Change = { kind: "snapshot", value: { chats: [], folders: [], personas: [], models: [], jobs: [], settings: [], drafts: [], reports: [] } };
+export const EMPTY: Change = { kind: "snapshot", value: { chats: [], folders: [], personas: [], models: [], jobs: [], settings: [], drafts: [], reports: [], requests: [] } };
 
 /** The mirror and the view as at the start of the program, in this language. */
 export function fresh(language: "zh" | "en" = "en") {

@@ -51,7 +51,7 @@ recommended: Recommendation | null, };
 /**
  * One step of the mirror. A row replaces the row of its id.
  */
-export type Change = { "kind": "snapshot", "value": Snapshot } | { "kind": "chat", "value": Chat } | { "kind": "folder", "value": Folder } | { "kind": "persona", "value": Persona } | { "kind": "model", "value": Model } | { "kind": "job", "value": Job } | { "kind": "report", "value": Report } | { "kind": "setting", "value": Setting } | { "kind": "draft", "value": Draft } | { "kind": "message", "value": Message } | { "kind": "opened", "value": { chat: ChatId, messages: Array<Message>, } } | { "kind": "text", "value": { message: MessageId, thought: boolean, piece: string, } } | { "kind": "reading", "value": { message: MessageId, done: number, total: number, } } | { "kind": "removed", "value": Key };
+export type Change = { "kind": "snapshot", "value": Snapshot } | { "kind": "chat", "value": Chat } | { "kind": "folder", "value": Folder } | { "kind": "persona", "value": Persona } | { "kind": "model", "value": Model } | { "kind": "job", "value": Job } | { "kind": "report", "value": Report } | { "kind": "request", "value": Request } | { "kind": "setting", "value": Setting } | { "kind": "draft", "value": Draft } | { "kind": "message", "value": Message } | { "kind": "opened", "value": { chat: ChatId, messages: Array<Message>, } } | { "kind": "text", "value": { message: MessageId, thought: boolean, piece: string, } } | { "kind": "reading", "value": { message: MessageId, done: number, total: number, } } | { "kind": "removed", "value": Key };
 
 export type Chat = { id: ChatId, kind: ChatKind, 
 /**
@@ -508,7 +508,7 @@ export type JsonValue = number | string | boolean | Array<JsonValue> | { [key in
 /**
  * A row that is gone from the mirror (deleted rows wait for their undo unseen).
  */
-export type Key = { "table": "chat", "id": ChatId } | { "table": "folder", "id": FolderId } | { "table": "persona", "id": PersonaId } | { "table": "model", "id": ModelId } | { "table": "job", "id": JobId } | { "table": "report", "id": ReportId } | { "table": "message", "id": MessageId } | { "table": "draft", "id": ChatId | null };
+export type Key = { "table": "chat", "id": ChatId } | { "table": "folder", "id": FolderId } | { "table": "persona", "id": PersonaId } | { "table": "model", "id": ModelId } | { "table": "job", "id": JobId } | { "table": "report", "id": ReportId } | { "table": "request", "id": RequestId } | { "table": "message", "id": MessageId } | { "table": "draft", "id": ChatId | null };
 
 /**
  * A model that takes much room.
@@ -1011,6 +1011,45 @@ card: string | null, choices: Array<HubChoice>,
  */
 other_files: number, };
 
+/**
+ * A request for an answer.
+ */
+export type Request = { id: RequestId, begun_ms: number, 
+/**
+ * Absent while it runs.
+ */
+took_ms: number | null, 
+/**
+ * "POST".
+ */
+method: string, path: string, 
+/**
+ * The model's name; empty where none was found.
+ */
+model: string, state: RequestState, prompt_tokens: number, 
+/**
+ * New tokens, of all answers together.
+ */
+tokens: number, 
+/**
+ * The code of an error.
+ */
+error: string | null, 
+/**
+ * What was asked and answered, where the person wants it kept.
+ */
+text: string | null, };
+
+/**
+ * A row of `requests`.
+ */
+export type RequestId = number;
+
+/**
+ * What became of a request.
+ */
+export type RequestState = "running" | "done" | "stopped" | "failed" | "interrupted";
+
 export type Role = "user" | "assistant";
 
 /**
@@ -1064,6 +1103,19 @@ perplexity_known: number | null, recommended: boolean, };
  */
 export type Sent = { chat: ChatId, user: MessageId, answer: MessageId, };
 
+/**
+ * What the server is doing, as the page sees it in the setting `server_state`.
+ */
+export type ServerState = { "state": "off" } | { "state": "on", 
+/**
+ * With its port: "127.0.0.1:11711".
+ */
+address: string, } | { "state": "failed", 
+/**
+ * In English.
+ */
+reason: string, };
+
 export type Setting = { key: string, 
 /**
  * JSON null: back to the default.
@@ -1078,7 +1130,7 @@ export type Shown = { "model": ModelId } | "home" | "models" | "log";
 /**
  * The state before the first change. Messages are mirrored for open chats only.
  */
-export type Snapshot = { chats: Array<Chat>, folders: Array<Folder>, personas: Array<Persona>, models: Array<Model>, jobs: Array<Job>, reports: Array<Report>, settings: Array<Setting>, drafts: Array<Draft>, };
+export type Snapshot = { chats: Array<Chat>, folders: Array<Folder>, personas: Array<Persona>, models: Array<Model>, jobs: Array<Job>, reports: Array<Report>, requests: Array<Request>, settings: Array<Setting>, drafts: Array<Draft>, };
 
 /**
  * Text, never markup; `hit` parts are what was searched for.
@@ -1336,6 +1388,12 @@ export const commands = (call: Call) => ({
   testEndpoint: (args: { url: string; dialect: Dialect }) => call("test_endpoint", args) as Promise<Reach>,
   /** Keeps a token for an endpoint's host, or forgets it (absent); says where it is kept. */
   setToken: (args: { url: string; token?: string | null }) => call("set_token", args) as Promise<TokenPlace>,
+  /** The token that programs must bring to the local server; made where there is none yet. */
+  serverToken: () => call("server_token", {}) as Promise<string>,
+  /** A new token; the one before is worth nothing from now on. */
+  renewServerToken: () => call("renew_server_token", {}) as Promise<string>,
+  /** Empties the list of requests. */
+  forgetRequests: () => call("forget_requests", {}) as Promise<null>,
   /** The connections made last, the newest first. */
   connections: (args: { limit: number }) => call("connections", args) as Promise<Array<Connection>>,
   /** Empties the list of connections. */
@@ -1392,6 +1450,10 @@ export const CODE_VALUES = {
   adapter_alone: ["model"],
   /** The folder cannot hold the models. */
   storage_unusable: ["path", "reason"],
+  /** There is no model of this name in the list. */
+  model_unknown: ["model"],
+  /** Too many requests wait already; a later try may work. In seconds. */
+  busy: ["seconds"],
   /** The architecture is not one that this version runs. */
   model_unsupported: ["model", "architecture"],
   /** The model does not fit into the free memory. Sizes in bytes. */

@@ -37,7 +37,7 @@ beforeEach(() => {
   });
   useTransport({ call, onDropped: async () => () => undefined } as unknown as Transport);
   mirror.apply([
-    { kind: "snapshot", value: { chats: [], folders: [], personas: [], models: [model()], jobs: [], settings: [{ key: "language", value: "en" }], drafts: [], reports: [] } },
+    { kind: "snapshot", value: { chats: [], folders: [], personas: [], models: [model()], jobs: [], settings: [{ key: "language", value: "en" }], drafts: [], reports: [], requests: [] } },
   ]);
   asking.large = asking.adding = asking.renaming = null;
   view.model = null;

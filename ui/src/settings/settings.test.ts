@@ -20,7 +20,7 @@ const start = (settings: Setting[] = [], jobs: Job[] = []) =>
   mirror.apply([
     {
       kind: "snapshot",
-      value: { chats: [], folders: [], personas: [], models: [], jobs, settings: [{ key: "language", value: "en" }, ...settings], drafts: [], reports: [] },
+      value: { chats: [], folders: [], personas: [], models: [], jobs, settings: [{ key: "language", value: "en" }, ...settings], drafts: [], reports: [], requests: [] },
     },
   ]);
 

@@ -12,7 +12,7 @@ describe("the mirror", () => {
   it("replaces everything at a snapshot", () => {
     mirror.apply([put.chat(chatRow(1)), put.chat(chatRow(2))]);
     mirror.apply([
-      { kind: "snapshot", value: { chats: [chatRow(2, { title: "new" })], folders: [], personas: [], models: [], jobs: [], settings: [{ key: "theme", value: "dark" }], drafts: [], reports: [] } },
+      { kind: "snapshot", value: { chats: [chatRow(2, { title: "new" })], folders: [], personas: [], models: [], jobs: [], settings: [{ key: "theme", value: "dark" }], drafts: [], reports: [], requests: [] } },
     ]);
     expect([...mirror.chats.keys()]).toEqual([2]);
     expect(mirror.chats.get(2)?.title).toBe("new");

@@ -3,7 +3,7 @@
 //! A message's words stand apart from its row, so that a growing answer wakes its own bubble and nothing else.
 
 import { SvelteMap } from "svelte/reactivity";
-import type { Body, Change, Chat, ChatId, Draft, Folder, Job, JsonValue, Message, MessageId, Model, Persona, Report, Setting, Snapshot } from "$api";
+import type { Body, Change, Chat, ChatId, Draft, Folder, Job, JsonValue, Message, MessageId, Model, Persona, Report, Request, Setting, Snapshot } from "$api";
 
 export type Heading = Omit<Message, "body">;
 export type Reading = { done: number; total: number };
@@ -16,6 +16,8 @@ class Mirror {
   readonly jobs = new SvelteMap<number, Job>();
   /** What the workshop measured. */
   readonly reports = new SvelteMap<number, Report>();
+  /** What programs asked for, the newest few hundred. */
+  readonly requests = new SvelteMap<number, Request>();
   readonly settings = new SvelteMap<string, JsonValue>();
   readonly drafts = new SvelteMap<ChatId | null, Draft>();
   /** Of open chats only. */
@@ -64,6 +66,8 @@ class Mirror {
         return void this.models.set(change.value.id, change.value);
       case "report":
         return void this.reports.set(change.value.id, change.value);
+      case "request":
+        return void this.requests.set(change.value.id, change.value);
       case "job":
         return void this.jobs.set(change.value.id, change.value);
       case "setting":
@@ -90,6 +94,7 @@ class Mirror {
     replace(this.models, snapshot.models, (row) => row.id);
     replace(this.jobs, snapshot.jobs, (row) => row.id);
     replace(this.reports, snapshot.reports, (row) => row.id);
+    replace(this.requests, snapshot.requests, (row) => row.id);
     replace(this.drafts, snapshot.drafts, (row) => row.chat);
     this.settings.clear();
     for (const setting of snapshot.settings) this.#set(setting);
@@ -154,6 +159,8 @@ class Mirror {
         return void this.jobs.delete(id);
       case "report":
         return void this.reports.delete(id);
+      case "request":
+        return void this.requests.delete(id);
       case "message":
         return this.#removeMessage(id);
     }

@@ -16,7 +16,7 @@ const start = (chats: Chat[]) =>
       kind: "snapshot",
       value: {
         chats, folders: [], personas: [], models: [{ id: 1, name: "Demo", bundled: true, kind: "chat" } as Model], jobs: [],
-        settings: [{ key: "language", value: "zh" }], drafts: [], reports: [],
+        settings: [{ key: "language", value: "zh" }], drafts: [], reports: [], requests: [],
       },
     },
   ]);

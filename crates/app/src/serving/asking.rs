@@ -170,13 +170,8 @@ impl App {
     }
 }
 
-type Begun = (
-    mpsc::Receiver<(u32, Result<Event, huacaya_engine::Error>)>,
-    u32,
-    Lease,
-    OwnedSemaphorePermit,
-    Option<usize>,
-);
+type Begun =
+    (mpsc::Receiver<(u32, Result<Event, huacaya_engine::Error>)>, u32, Lease, OwnedSemaphorePermit, Option<usize>);
 
 fn check_counts(count: u32, logprobs: Option<u32>) -> Result<()> {
     for (name, value, least, most) in
@@ -226,7 +221,8 @@ pub(super) fn prompt_of(asked: &Asked, settled: &Settled) -> Result<Prompt> {
             "user" => Role::User,
             "assistant" => Role::Assistant,
             other => {
-                let detail = format!("messages of the role `{other}` are not understood; use system, user or assistant");
+                let detail =
+                    format!("messages of the role `{other}` are not understood; use system, user or assistant");
                 return Err(Error::new(Code::Unfit, detail).with("reason", format!("role {other}")));
             }
         };
@@ -329,7 +325,8 @@ impl Answers {
     }
 
     fn text(&mut self, index: u32, text: String, thought: bool, token: Option<TokenProbability>) -> Option<Piece> {
-        if let Some(kept) = self.log.row.text.as_mut().filter(|kept| self.log.keeps_text && kept.len() < TEXT_KEPT_MAX) {
+        if let Some(kept) = self.log.row.text.as_mut().filter(|kept| self.log.keeps_text && kept.len() < TEXT_KEPT_MAX)
+        {
             kept.push_str(if kept.ends_with('\n') || self.log.row.tokens > 1 { "" } else { "\n" });
             kept.push_str(&text);
         }

@@ -88,7 +88,8 @@ impl App {
         let settled = self.settle(None, Some(row.id), &Parameters::default()).await?;
         let prompt = prompt_of(&Asked::Chat(said.to_vec()), &settled)?;
         let model = Arc::clone(&lease.model);
-        blocking(move || Ok(model.render(&prompt).map_err(|error| Error::of_model(&row.name, error))?.tokens.len())).await
+        blocking(move || Ok(model.render(&prompt).map_err(|error| Error::of_model(&row.name, error))?.tokens.len()))
+            .await
     }
 
     /// Each text as a vector: the mean of what the last layer makes of its tokens.

@@ -39,9 +39,24 @@ pub struct Usage {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Piece {
     /// The prompt is being read.
-    Reading { index: u32, done: u32, total: u32 },
+    Reading {
+        index: u32,
+        done: u32,
+        total: u32,
+    },
     /// More text; the token where one was drawn with it and probabilities were asked for.
-    Text { index: u32, text: String, token: Option<TokenProbability> },
-    Thought { index: u32, text: String },
-    Finished { index: u32, reason: Reason, usage: Usage },
+    Text {
+        index: u32,
+        text: String,
+        token: Option<TokenProbability>,
+    },
+    Thought {
+        index: u32,
+        text: String,
+    },
+    Finished {
+        index: u32,
+        reason: Reason,
+        usage: Usage,
+    },
 }

@@ -8,7 +8,7 @@ use std::{
 
 use huacaya_app::{
     App, Changes, Places, Purpose,
-    rows::{Body, Change, Chat, Job, JobState, Key, Message, MessageId, MessageState, Model, ModelId, Report},
+    rows::{Body, Change, Chat, Job, JobState, Key, Message, MessageId, MessageState, Model, ModelId, Report, Request},
 };
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -90,6 +90,7 @@ pub struct Mirror {
     pub models: BTreeMap<i64, Model>,
     pub jobs: BTreeMap<i64, Job>,
     pub reports: BTreeMap<i64, Report>,
+    pub requests: BTreeMap<i64, Request>,
     pub settings: BTreeMap<String, Value>,
     pub messages: BTreeMap<i64, Message>,
     /// Text changes seen, as they came.
@@ -105,6 +106,7 @@ impl Mirror {
             models: BTreeMap::new(),
             jobs: BTreeMap::new(),
             reports: BTreeMap::new(),
+            requests: BTreeMap::new(),
             settings: BTreeMap::new(),
             messages: BTreeMap::new(),
             pieces: Vec::new(),
@@ -154,6 +156,7 @@ impl Mirror {
                 self.models = all.models.into_iter().map(|row| (row.id.0, row)).collect();
                 self.jobs = all.jobs.into_iter().map(|row| (row.id.0, row)).collect();
                 self.reports = all.reports.into_iter().map(|row| (row.id.0, row)).collect();
+                self.requests = all.requests.into_iter().map(|row| (row.id.0, row)).collect();
                 self.settings = all.settings.into_iter().map(|row| (row.key, row.value)).collect();
             }
             Change::Chat(row) => drop(self.chats.insert(row.id.0, row)),
@@ -178,6 +181,7 @@ impl Mirror {
             }
             Change::Removed(key) => self.remove(key),
             Change::Report(row) => drop(self.reports.insert(row.id.0, row)),
+            Change::Request(row) => drop(self.requests.insert(row.id.0, row)),
             Change::Folder(_) | Change::Persona(_) | Change::Draft(_) | Change::Reading { .. } => {}
         }
     }
@@ -189,6 +193,7 @@ impl Mirror {
             Key::Job(id) => drop(self.jobs.remove(&id.0)),
             Key::Message(id) => drop(self.messages.remove(&id.0)),
             Key::Report(id) => drop(self.reports.remove(&id.0)),
+            Key::Request(id) => drop(self.requests.remove(&id.0)),
             Key::Folder(_) | Key::Persona(_) | Key::Draft(_) => {}
         }
     }

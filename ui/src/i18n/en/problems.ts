@@ -67,6 +67,8 @@ export const problems: Record<string, (v: Values) => string> = {
   cannot_retry: () => "This job cannot be run again. Start it anew from where you started it.",
   interrupted: () => "Huacaya was closed while this was running.",
   stopped: () => "You stopped this.",
+  model_unknown: (v) => `There is no model called “${v["model"]}” here. Add it on the models page, or ask for one that is listed there.`,
+  busy: (v) => `Too many requests are waiting. Try again in ${duration(v["seconds"])}.`,
   closing: () => "Huacaya is being closed. Open it again to go on.",
   database_damaged: (v) =>
     v["backup"]
