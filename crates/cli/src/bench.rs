@@ -23,15 +23,15 @@ pub struct BenchOptions {
     #[command(flatten)]
     model: ModelOptions,
     /// Tokens to read in a round
-    #[arg(long, value_name = "TOKENS", default_value_t = 512)]
+    #[arg(long, visible_alias = "prefill", value_name = "TOKENS", default_value_t = 512)]
     prompt: usize,
     /// Tokens to write in a round
-    #[arg(long, value_name = "TOKENS", default_value_t = 128)]
+    #[arg(long, visible_alias = "decode", value_name = "TOKENS", default_value_t = 128)]
     tokens: usize,
     /// Tokens that stand before them, not timed
     #[arg(long, value_name = "TOKENS", default_value_t = 0)]
     depth: usize,
-    #[arg(long, value_name = "NUMBER", default_value_t = 1)]
+    #[arg(long, visible_alias = "repeat", value_name = "NUMBER", default_value_t = 1)]
     rounds: usize,
     /// Print one JSON object
     #[arg(long)]
@@ -64,7 +64,7 @@ pub fn run(options: &BenchOptions) -> Result<(), Failure> {
         let found = json!({
             "prefill_tokens_per_second": prefill.tokens_per_second,
             "decode_tokens_per_second": decode.tokens_per_second,
-            "rounds": rounds, "load_ms": load_ms, "peak_bytes": peak, "device": loaded.model.device(),
+            "rounds": rounds, "load_ms": load_ms, "peak_bytes": peak, "peak_memory_bytes": peak, "device": loaded.model.device(),
         });
         writeln!(out, "{found}")?;
         return Ok(());

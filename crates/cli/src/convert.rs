@@ -25,19 +25,25 @@ use crate::{
 #[derive(Args)]
 pub struct ConvertOptions {
     /// A Hugging Face folder (safetensors or .bin), Meta's folder (consolidated.0N.pth), or a GGUF file
-    #[arg(long, value_name = "FOLDER|GGUF")]
-    from: PathBuf,
+    #[arg(long, value_name = "FOLDER|GGUF", required_unless_present = "input")]
+    from: Option<PathBuf>,
+    /// The same as --from
+    #[arg(value_name = "IN", conflicts_with = "from", requires = "output")]
+    input: Option<PathBuf>,
+    /// The same as --to
+    #[arg(value_name = "OUT", conflicts_with = "to")]
+    output: Option<PathBuf>,
     /// A LoRA adapter to merge on the way, with its strength (1 where none is given); repeat for several
     #[arg(long, value_name = "FOLDER[=STRENGTH]")]
     lora: Vec<OsString>,
     /// The GGUF file to write; nothing may be there
-    #[arg(long, value_name = "FILE")]
-    to: PathBuf,
+    #[arg(long, value_name = "FILE", required_unless_present = "output")]
+    to: Option<PathBuf>,
     /// F32, F16, BF16, Q8_0, Q6_K, Q5_K_M, Q4_K_M, IQ4_XS, Q3_K_M, Q2_K, …
-    #[arg(long, value_name = "SCHEME", value_parser = scheme)]
+    #[arg(long, visible_alias = "type", value_name = "SCHEME", value_parser = scheme)]
     scheme: Scheme,
     /// An importance matrix, as GGUF or in llama.cpp's older format
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, visible_alias = "imatrix", value_name = "FILE")]
     importance: Option<PathBuf>,
     /// Threads to compute with
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u16).range(1..))]
@@ -98,14 +104,14 @@ fn watched<T>(
     Ok((done?, started.elapsed().as_secs_f64()))
 }
 
-fn is_free(path: &Path) -> Result<(), Failure> {
+pub fn is_free(path: &Path) -> Result<(), Failure> {
     if path.symlink_metadata().is_err() {
         return Ok(());
     }
     Err(Failure::Said(format!("{}: stands there already\nhelp: give --to another name", path.display())))
 }
 
-fn size(bytes: u64) -> String {
+pub fn size(bytes: u64) -> String {
     if bytes < 1_000_000_000 {
         format!("{:.1} MB", bytes as f64 / 1e6)
     } else {
@@ -114,7 +120,12 @@ fn size(bytes: u64) -> String {
 }
 
 pub fn run(options: &ConvertOptions) -> Result<(), Failure> {
-    is_free(&options.to)?;
+    let (Some(from), Some(to)) =
+        (options.from.as_ref().or(options.input.as_ref()), options.to.as_ref().or(options.output.as_ref()))
+    else {
+        return Err(Failure::Said("say what to convert and where to: IN OUT".to_string()));
+    };
+    is_free(to)?;
     let importance = options.importance.as_deref().map(Importance::open).transpose()?;
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let wanted = Wanted { scheme: options.scheme, by_hand: Vec::new(), weighted: importance.is_some() };
@@ -125,11 +136,11 @@ pub fn run(options: &ConvertOptions) -> Result<(), Failure> {
         threads: options.threads.map_or(cores, usize::from),
     };
     let work = |watch: &mut (dyn FnMut(Progress) -> ControlFlow<()> + Send)| {
-        convert(&options.from, &options.to, &asked, watch).map_err(Failure::from)
+        convert(from, to, &asked, watch).map_err(Failure::from)
     };
     let (report, seconds) = watched("converting", options.quiet, work)?;
     if !options.quiet {
-        eprintln!("{}: {}, {}, {seconds:.1} s", options.to.display(), options.scheme.name(), size(report.bytes));
+        eprintln!("{}: {}, {}, {seconds:.1} s", to.display(), options.scheme.name(), size(report.bytes));
         if report.requantized > 0 {
             eprintln!(
                 "warning: {} tensors were quantized already; from the original the result would be better",

@@ -4,12 +4,17 @@
 //! 130 interrupted.
 
 mod bench;
+mod chats;
 mod convert;
+mod doctor;
 mod failure;
 mod generate;
+mod library;
 mod logits;
 mod measure;
 mod model;
+mod models;
+mod shells;
 mod text;
 
 use std::process::ExitCode;
@@ -34,7 +39,18 @@ enum Command {
     Template(text::TemplateOptions),
     /// Writes the logits after each token of a text: f32, little-endian, (tokens, vocabulary).
     Logits(logits::Options),
+    /// The models of the library: list, search, pull, import, rm, inspect, verify.
+    Models(models::Options),
+    /// The chats of the library: list, export, import, search.
+    Chats(chats::Options),
+    /// Says what this computer offers, where things lie, and what would be recommended.
+    Doctor(doctor::Options),
+    /// Prints a script that completes commands in a shell.
+    Completions(shells::CompletionsOptions),
+    /// Writes manual pages.
+    Man(shells::ManOptions),
     /// Writes a model as a GGUF file of any format, with LoRA adapters merged on the way.
+    #[command(visible_alias = "quantize")]
     Convert(convert::ConvertOptions),
     /// Merges LoRA adapters into a base model: a new Hugging Face folder.
     Merge(convert::MergeOptions),
@@ -43,6 +59,7 @@ enum Command {
     /// Says how surprised a model is by a text, as llama.cpp's llama-perplexity does.
     Perplexity(measure::PerplexityOptions),
     /// Gathers an importance matrix from a text, for quantizing with it.
+    #[command(visible_alias = "imatrix")]
     Importance(measure::ImportanceOptions),
 }
 
@@ -53,6 +70,11 @@ fn main() -> ExitCode {
         Command::Tokenize(options) => text::tokenize(&options),
         Command::Template(options) => text::template(&options),
         Command::Logits(options) => logits::run(&options),
+        Command::Models(options) => models::run(&options),
+        Command::Chats(options) => chats::run(&options),
+        Command::Doctor(options) => doctor::run(&options),
+        Command::Completions(options) => shells::completions(&options),
+        Command::Man(options) => shells::man(&options),
         Command::Convert(options) => convert::run(&options),
         Command::Merge(options) => convert::run_merge(&options),
         Command::Bench(options) => bench::run(&options),

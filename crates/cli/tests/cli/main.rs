@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used)] // a test's helper may panic
 
+mod library;
+
 use std::{
     fs,
     io::Write,
