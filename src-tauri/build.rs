@@ -7,7 +7,7 @@ use std::{env, error::Error, fs, path::PathBuf};
 use tauri_build::{AppManifest, Attributes, WindowsAttributes};
 
 /// What the window may ask of this program. Everything else is a name in `huacaya_app`'s table, behind `call`.
-const COMMANDS: &[&str] = &["call", "subscribe", "choose", "open_link", "close_window", "reveal"];
+const COMMANDS: &[&str] = &["call", "subscribe", "choose", "open_link", "close_window", "reveal", "start_at_login"];
 
 fn main() -> Result<(), Box<dyn Error>> {
     let root = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?);

@@ -3,6 +3,7 @@
 use huacaya_app::{Change, Chosen, Error, Purpose};
 use serde::Deserialize;
 use tauri::{AppHandle, Runtime, State, WebviewWindow, ipc::Channel};
+use tauri_plugin_autostart::ManagerExt;
 use tauri_plugin_dialog::DialogExt;
 use tauri_plugin_opener::OpenerExt;
 use tokio::sync::oneshot;
@@ -11,7 +12,7 @@ use crate::{Desktop, window};
 
 /// The handlers, for this and for the tests' runtime.
 pub fn handler<R: Runtime>() -> impl Fn(tauri::ipc::Invoke<R>) -> bool + Send + Sync + 'static {
-    tauri::generate_handler![call, subscribe, choose, open_link, close_window, reveal]
+    tauri::generate_handler![call, subscribe, choose, open_link, close_window, reveal, start_at_login]
 }
 
 /// Runs one command of the table in `huacaya_app`.
@@ -112,6 +113,20 @@ async fn reveal<R: Runtime>(
         handle.opener().reveal_item_in_dir(&path)
     };
     opened.map_err(|error| Error::system("open the file manager", &error))
+}
+
+/// Whether the program starts when the person logs in; with `on`, makes it so first.
+#[tauri::command]
+async fn start_at_login<R: Runtime>(handle: AppHandle<R>, on: Option<bool>) -> Result<bool, Error> {
+    let login = handle.autolaunch();
+    let failed = |error| Error::system("change what starts at login", &error);
+    match on {
+        Some(true) => login.enable().map_err(failed)?,
+        // Taking away what is not there is an error to some systems.
+        Some(false) if login.is_enabled().map_err(failed)? => login.disable().map_err(failed)?,
+        Some(false) | None => {}
+    }
+    login.is_enabled().map_err(failed)
 }
 
 /// Really closes, after the page has asked the person: stops what runs, saves it, ends the program.

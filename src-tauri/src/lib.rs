@@ -59,7 +59,10 @@ pub fn run() -> tauri::Result<()> {
     let places = Places::find();
     let single = {
         let plugin = tauri_plugin_single_instance::Builder::new().callback(|handle, arguments, folder| {
-            window::show(handle);
+            // At login it is there already, and nobody asked to see it.
+            if !arguments.iter().any(|argument| argument == window::HIDDEN) {
+                window::show(handle);
+            }
             window::offer_arguments(handle, arguments.into_iter().skip(1), folder.as_ref());
         });
         // A data folder of its own is a program of its own.
@@ -70,6 +73,7 @@ pub fn run() -> tauri::Result<()> {
     };
     let app = tauri::Builder::default()
         .plugin(single.build())
+        .plugin(tauri_plugin_autostart::Builder::new().arg(window::HIDDEN).build())
         .plugin(tauri_plugin_dialog::init())
         .plugin(tauri_plugin_opener::Builder::new().open_js_links_on_click(false).build())
         .plugin(tauri_plugin_window_state::Builder::default().with_state_flags(window::kept()).build())
@@ -80,7 +84,11 @@ pub fn run() -> tauri::Result<()> {
                 Err(error) => Desktop::of(watch::channel(Some(Err(error))).1),
             };
             app.manage(desktop);
-            window::open(app.handle())?;
+            let hidden = std::env::args().any(|argument| argument == window::HIDDEN);
+            window::open(app.handle(), hidden)?;
+            if hidden {
+                window::stay_hidden(app.handle().clone());
+            }
             window::offer_arguments(app.handle(), std::env::args().skip(1), &std::env::current_dir()?);
             Ok(())
         })

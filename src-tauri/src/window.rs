@@ -1,6 +1,9 @@
 //! The window: opening, closing while something still runs, the tray, what is dropped on it.
 
-use std::{path::Path, time::Duration};
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
 
 use huacaya_app::{Chosen, Purpose};
 use serde::Serialize;
@@ -17,13 +20,18 @@ const NAME: &str = "main";
 /// How often the hidden program looks whether its work is done.
 const IDLE_LOOK: Duration = Duration::from_millis(500);
 
+/// How long the server may take to run after a login before the window opens after all.
+const SERVER_PATIENCE: Duration = Duration::from_secs(10);
+/// The argument of a start at login: the window stays closed while there is a server to stay for.
+pub const HIDDEN: &str = "--hidden";
+
 /// What is remembered of the window from one start to the next: never that it was hidden.
 pub fn kept() -> StateFlags {
     StateFlags::SIZE | StateFlags::POSITION | StateFlags::MAXIMIZED
 }
 
 /// Opens the main window. It shows our own page and goes nowhere else.
-pub fn open<R: Runtime>(handle: &AppHandle<R>) -> tauri::Result<()> {
+pub fn open<R: Runtime>(handle: &AppHandle<R>, hidden: bool) -> tauri::Result<()> {
     let language = sys_locale::get_locale().unwrap_or_default();
     let language: String = language.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '-').collect();
     let page = format!("index.html?language={language}");
@@ -33,6 +41,7 @@ pub fn open<R: Runtime>(handle: &AppHandle<R>) -> tauri::Result<()> {
         .enable_clipboard_access()
         .inner_size(1240.0, 820.0)
         .min_inner_size(640.0, 480.0)
+        .visible(!hidden)
         .on_navigation(|address| {
             let ours = matches!(address.scheme(), "tauri" | "about") || address.host_str() == Some("tauri.localhost");
             ours || (cfg!(debug_assertions) && address.host_str() == Some("localhost"))
@@ -64,28 +73,76 @@ pub fn on_run_event<R: Runtime>(handle: &AppHandle<R>, event: RunEvent) {
     }
 }
 
-/// Ends when nothing runs; else goes on from the tray, or asks where there is none.
+/// Ends when nothing runs and no server is to stay; else goes on from the tray, or asks where there is none.
 fn close<R: Runtime>(handle: &AppHandle<R>) {
-    let busy = handle.state::<Desktop>().app_now().is_some_and(|app| app.busy());
-    if !busy {
-        end(handle);
-    } else if tray_shown(handle) {
-        if let Some(window) = handle.get_webview_window(NAME) {
-            // Hiding fails only for a window that is gone already.
-            let _ = window.hide();
-        }
-        end_when_idle(handle.clone());
-    } else {
-        // A page that cannot hear the question is as good as closed by the person's next try.
-        let _ = handle.emit("huacaya://close-asked", ());
+    let handle = handle.clone();
+    tauri::async_runtime::spawn(async move {
+        let keeps = keeps_running(&handle).await;
+        let on_main = handle.clone();
+        // It fails only for an event loop that has ended, and the window with it.
+        let _ = handle.run_on_main_thread(move || {
+            if !keeps {
+                end(&on_main);
+            } else if tray_shown(&on_main) {
+                hide(&on_main);
+                end_when_idle(on_main);
+            } else {
+                // A page that cannot hear the question is as good as closed by the person's next try.
+                let _ = on_main.emit("huacaya://close-asked", ());
+            }
+        });
+    });
+}
+
+/// Whether there is something to go on for without a window: an answer, a job, or a server that is to stay.
+async fn keeps_running<R: Runtime>(handle: &AppHandle<R>) -> bool {
+    let Some(app) = handle.state::<Desktop>().app_now() else { return false };
+    // A database that cannot be read is no reason to stay.
+    app.busy() || app.server_stays().await.unwrap_or(false)
+}
+
+fn hide<R: Runtime>(handle: &AppHandle<R>) {
+    if let Some(window) = handle.get_webview_window(NAME) {
+        // Hiding fails only for a window that is gone already.
+        let _ = window.hide();
     }
+}
+
+/// After a start at login: stays in the tray where the server is to, else opens the window.
+pub fn stay_hidden<R: Runtime>(handle: AppHandle<R>) {
+    tauri::async_runtime::spawn(async move {
+        let stays = server_came(&handle).await;
+        let on_main = handle.clone();
+        // It fails only for an event loop that has ended, and the window with it.
+        let _ = handle.run_on_main_thread(move || {
+            if stays && tray_shown(&on_main) {
+                end_when_idle(on_main);
+            } else {
+                show(&on_main);
+            }
+        });
+    });
+}
+
+/// Waits for the server, where it is to stay.
+async fn server_came<R: Runtime>(handle: &AppHandle<R>) -> bool {
+    let Ok(app) = handle.state::<Desktop>().app().await else { return false };
+    if !app.server_settings().await.is_ok_and(|wanted| wanted.on && wanted.tray) {
+        return false;
+    }
+    let until = Instant::now() + SERVER_PATIENCE;
+    while !app.server_stays().await.unwrap_or(false) {
+        if Instant::now() > until {
+            return false;
+        }
+        tokio::time::sleep(IDLE_LOOK).await;
+    }
+    true
 }
 
 /// Stops what runs, saves it and ends the program. The window disappears at once.
 pub fn end<R: Runtime>(handle: &AppHandle<R>) {
-    if let Some(window) = handle.get_webview_window(NAME) {
-        let _ = window.hide();
-    }
+    hide(handle);
     let handle = handle.clone();
     tauri::async_runtime::spawn(async move {
         let app = handle.state::<Desktop>().app_now();
@@ -96,7 +153,7 @@ pub fn end<R: Runtime>(handle: &AppHandle<R>) {
     });
 }
 
-/// Ends the program once the last answer or job is done, unless the window was opened again.
+/// Ends the program once the last answer or job is done and the server is off, unless the window was opened again.
 fn end_when_idle<R: Runtime>(handle: AppHandle<R>) {
     tauri::async_runtime::spawn(async move {
         loop {
@@ -105,7 +162,7 @@ fn end_when_idle<R: Runtime>(handle: AppHandle<R>) {
             if !hidden {
                 return;
             }
-            if !handle.state::<Desktop>().app_now().is_some_and(|app| app.busy()) {
+            if !keeps_running(&handle).await {
                 end(&handle);
                 return;
             }

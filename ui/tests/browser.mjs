@@ -31,6 +31,7 @@ export async function open(browser, url, options = {}, view = {}) {
     document.addEventListener("securitypolicyviolation", (event) => console.error(`CSP: ${event.violatedDirective} ${event.blockedURI} ${event.sample}`));
   }, [options, catalogue]);
   await page.addInitScript({ path: mock("hub.js") });
+  await page.addInitScript({ path: mock("serving.js") });
   await page.addInitScript({ path: mock("rows.js") });
   await page.addInitScript({ path: mock("library.js") });
   await page.addInitScript({ path: mock("workshop.js") });

@@ -1,6 +1,7 @@
 //! The scenes of the rooms beside the chat: models, settings, panel, palette, inspector, page, first screen, dialogs.
 
 import { library } from "./library.mjs";
+import { serving } from "./serving.mjs";
 
 const rail = (place) => async (page) => {
   await page.locator("nav").first().getByRole("button").nth(place).click();
@@ -27,6 +28,7 @@ const notice = { code: "database_damaged", values: { aside: "/home/x/huacaya/hua
 
 export const rooms = {
   ...library,
+  ...serving,
   "room-models": { go: rail(1) },
   "room-loading": { options: { loadTick: 400 }, go: async (page, zh) => { await rail(1)(page); await page.getByRole("button", { name: zh ? "载入" : "Load", exact: true }).first().click(); await page.waitForTimeout(1500); } },
   "room-large": { go: async (page, zh) => { await rail(1)(page); await page.getByRole("button", { name: zh ? "载入" : "Load", exact: true }).nth(1).click(); await page.waitForTimeout(400); } },
@@ -44,10 +46,10 @@ export const rooms = {
   "room-personas": { go: section(2) },
   "room-persona": { go: async (page) => { await section(2)(page); await page.locator("main section").last().getByRole("button").nth(2).click(); await page.waitForTimeout(300); } },
   "room-device": { go: section(3) },
-  "room-privacy": { go: section(6) },
-  "room-keys": { go: section(7) },
-  "room-diagnostics": { go: section(8) },
-  "room-about": { go: section(9) },
+  "room-privacy": { go: section(8) },
+  "room-keys": { go: section(9) },
+  "room-diagnostics": { go: section(10) },
+  "room-about": { go: section(11) },
   "room-panel": { go: async (page, zh) => { await chat(page, zh ? "停止的回答" : "Stopped answer"); await panel(page); } },
   "room-context": { go: async (page, zh) => { await rooms["room-panel"].go(page, zh); await page.getByRole("meter").last().scrollIntoViewIfNeeded(); await page.waitForTimeout(200); } },
   "room-tip": { go: async (page, zh) => { await chat(page, zh ? "停止的回答" : "Stopped answer"); await panel(page); await page.getByText(zh ? "温度" : "Temperature", { exact: true }).hover(); await page.waitForTimeout(800); } },

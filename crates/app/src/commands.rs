@@ -19,6 +19,7 @@ use crate::{
     bindings::{Argument, Declared, Types},
     catalogue::CataloguePage,
     chats::{ChatEdit, NewChat},
+    computing::ComputeChoices,
     context::ContextUse,
     deletion::Deletion,
     devices::Device,
@@ -322,6 +323,8 @@ commands! {
     diagnostics() -> Diagnostics = |app| app.diagnostics();
     /// Where models can run, and why not elsewhere.
     devices() -> Vec<Device> = |app| app.devices();
+    /// What there is to choose from about computing on this machine's processor.
+    compute_choices() -> ComputeChoices = |app| app.compute_choices();
 
     // Exchange
 

@@ -89,6 +89,16 @@ pub struct Tuned {
     pub tried: u32,
 }
 
+/// What there is to choose from on this machine.
+#[derive(Clone, Debug, PartialEq, Serialize, TS)]
+pub struct ComputeChoices {
+    /// Names of the instruction sets that its processor has, the best first.
+    pub kernels: Vec<String>,
+    /// Without hyper-threads: as many threads as are used where nothing says otherwise.
+    pub cores: u32,
+    pub threads_max: u32,
+}
+
 /// What the person set about computing.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Computing {
@@ -227,6 +237,16 @@ impl App {
             threads: self.setting("compute_threads").await?,
             kernels: kernels.as_deref().and_then(InstructionSet::from_name).filter(|set| set.is_available()),
             kv: kv.as_deref().and_then(KvFormat::from_name),
+        })
+    }
+
+    /// What there is to choose from on this machine.
+    pub(crate) async fn compute_choices(&self) -> Result<ComputeChoices> {
+        let sets = InstructionSet::ALL.into_iter().rev().filter(|set| set.is_available());
+        Ok(ComputeChoices {
+            kernels: sets.map(|set| set.name().to_string()).collect(),
+            cores: huacaya_engine::physical_cores() as u32,
+            threads_max: threads_max() as u32,
         })
     }
 

@@ -65,6 +65,8 @@ pub struct ServerSettings {
     pub port: u16,
     /// Origins of web pages that may ask.
     pub origins: Vec<String>,
+    /// The server goes on when the window is closed.
+    pub tray: bool,
 }
 
 /// The line in front of the engine.
@@ -120,7 +122,15 @@ impl App {
             address: self.setting("server_address").await?.unwrap_or_else(|| "127.0.0.1".to_string()),
             port: self.setting("server_port").await?.unwrap_or(PORT_USUAL),
             origins: self.setting("server_origins").await?.unwrap_or_default(),
+            tray: self.setting("server_tray").await?.unwrap_or(false),
         })
+    }
+
+    /// Whether the program is to go on for the server's sake when the window is closed: the person wants it, and it runs.
+    pub async fn server_stays(&self) -> Result<bool> {
+        let ServerSettings { on, tray, .. } = self.server_settings().await?;
+        let state: Option<ServerState> = self.setting(STATE).await?;
+        Ok(on && tray && matches!(state, Some(ServerState::On { .. })))
     }
 
     /// Tells the page what the server is doing.

@@ -109,6 +109,19 @@ name: string,
  */
 bytes: number, };
 
+/**
+ * What there is to choose from on this machine.
+ */
+export type ComputeChoices = { 
+/**
+ * Names of the instruction sets that its processor has, the best first.
+ */
+kernels: Array<string>, 
+/**
+ * Without hyper-threads: as many threads as are used where nothing says otherwise.
+ */
+cores: number, threads_max: number, };
+
 export type Connection = { at_ms: number, 
 /**
  * With its port where that is not the usual one.
@@ -1418,6 +1431,8 @@ export const commands = (call: Call) => ({
   diagnostics: () => call("diagnostics", {}) as Promise<Diagnostics>,
   /** Where models can run, and why not elsewhere. */
   devices: () => call("devices", {}) as Promise<Array<Device>>,
+  /** What there is to choose from about computing on this machine's processor. */
+  computeChoices: () => call("compute_choices", {}) as Promise<ComputeChoices>,
   /** Writes chats (absent: all) into the chosen file. */
   exportChats: (args: { chats?: Array<ChatId> | null; format: Format; chosen: number }) => call("export_chats", args) as Promise<null>,
   /** One chat as text, to copy. */

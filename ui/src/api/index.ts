@@ -15,7 +15,7 @@ export function useTransport(transport: Transport) {
   wire = transport;
 }
 
-export const transport: Transport = {
+export const transport: Required<Transport> = {
   call: (name, args) => wire.call(name, args),
   subscribe: (onChanges) => wire.subscribe(onChanges),
   choose: (kind, name, extensions) => wire.choose(kind, name, extensions),
@@ -24,6 +24,7 @@ export const transport: Transport = {
   closeWindow: () => wire.closeWindow(),
   onCloseAsked: (handler) => wire.onCloseAsked(handler),
   onDropped: (handler) => wire.onDropped(handler),
+  startAtLogin: async (on) => (await wire.startAtLogin?.(on)) ?? null,
 };
 
 export const api = commands(transport.call);

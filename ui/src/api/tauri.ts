@@ -33,6 +33,7 @@ export const tauri: Transport = {
   choose: (kind, name, extensions) => invoke<Chosen | null>("choose", { kind, name, extensions }),
   openLink: (url) => invoke("open_link", { url }),
   reveal: (what) => invoke("reveal", { what }),
+  startAtLogin: (on) => invoke<boolean>("start_at_login", { on: on ?? null }),
   closeWindow: () => invoke("close_window", {}),
   onCloseAsked: (handler) => listen("huacaya://close-asked", () => handler()),
   async onDropped(handler) {

@@ -22,6 +22,8 @@ export interface Transport {
   /** An answer or a job runs and there is no tray: the page asks. */
   onCloseAsked(handler: () => void): Promise<Unsubscribe>;
   onDropped(handler: (dropped: Chosen[]) => void): Promise<Unsubscribe>;
+  /** Whether the program starts at login; with `on`, makes it so first. `null`, and absent, where that is not the page's to say. */
+  startAtLogin?(on?: boolean): Promise<boolean | null>;
 }
 
 export function isProblem(value: unknown): value is Problem {

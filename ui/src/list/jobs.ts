@@ -4,7 +4,7 @@ import type { Job, JsonValue } from "$api";
 import { m } from "$i18n";
 import { mirror } from "$state/mirror.svelte";
 
-type AnyTask = { kind?: JsonValue; model?: JsonValue; name?: JsonValue };
+type AnyTask = { kind?: JsonValue; model?: JsonValue; name?: JsonValue; tune?: JsonValue };
 
 export function isRunning(job: Job): boolean {
   return job.state === "running" || job.state === "waiting";
@@ -20,6 +20,11 @@ export function kindOf(job: Job): string {
   return typeof kind === "string" ? kind : "";
 }
 
+/** A load that measures which way of computing is the fastest. */
+export function isTuning(job: Job): boolean {
+  return (job.task as AnyTask | null)?.tune === true;
+}
+
 /** What it works on, without saying what it does. */
 export function plainName(job: Job): string {
   const name = (job.task as AnyTask | null)?.name;
@@ -30,7 +35,7 @@ export function nameOf(job: Job): string {
   const what = plainName(job);
   switch (kindOf(job)) {
     case "load":
-      return m.list.jobLoad(what);
+      return isTuning(job) ? m.list.jobTune(what) : m.list.jobLoad(what);
     case "import":
       return m.list.jobImport(what);
     case "hash":

@@ -59,6 +59,8 @@ export function commands(): Command[] {
   list.push(
     { id: "sidebar", label: m.palette.toggleSidebar, keys: "mod+B", run: toggleList },
     { id: "settings", label: m.palette.openSettings, keys: "mod+,", run: () => view.settings("general") },
+    { id: "server", label: m.palette.openServer, run: () => view.settings("server") },
+    { id: "requests", label: m.palette.openRequests, run: () => view.settings("requests") },
     { id: "keys", label: m.palette.openShortcuts, run: () => (view.over = "shortcuts") },
     { id: "diagnostics", label: m.palette.openDiagnostics, run: () => view.settings("diagnostics") },
     { id: "home", label: m.settings.showHome, run: () => void act(transport.reveal("home")) },

@@ -4,7 +4,7 @@ import type { ChatId, Chosen, MessageId, ModelId } from "$api";
 
 export type Room = "chats" | "models" | "workshop" | "settings";
 /** A part of the settings. */
-export type Section = "general" | "answers" | "personas" | "device" | "storage" | "network" | "privacy" | "shortcuts" | "diagnostics" | "about";
+export type Section = "general" | "answers" | "personas" | "device" | "storage" | "network" | "server" | "requests" | "privacy" | "shortcuts" | "diagnostics" | "about";
 /** What floats over the rooms. */
 export type Over = null | "palette" | "inspector" | "shortcuts";
 

@@ -283,7 +283,6 @@
     scan_models: () => ({ added: 0, problems: [] }),
     stop_job: ({ job }) => put("job", Object.assign(byId(rows.jobs, job), { state: "stopped", finished_ms: Date.now() })),
     dismiss_job: ({ job }) => send({ kind: "removed", value: { table: "job", id: job } }),
-    set_setting: ({ key, value }) => put("setting", { key, value }),
     defaults: () => ({ parameters: defaults, system_prompt: "You are a helpful assistant. 你是一个乐于助人的助手。" }),
     diagnostics: () => ({
       version: "0.1.0", system: "Linux 6.1", processor: "AMD EPYC 7B13, AVX2", cores: 2, memory_bytes: 24e9, memory_free_bytes: 6.2e9,
@@ -300,17 +299,22 @@
 
   Object.assign(commands, window.__MOCK_HUB__({ rows, options, put, send, byId, problem, nextId: () => nextId++ }));
 
+  const serving = window.__MOCK_SERVING__({ rows, byId, put, send, options, id: () => nextId++ });
+  const setOther = commands.set_setting;
+  Object.assign(commands, serving, { set_setting: (args) => (setOther(args), serving.set_setting(args)) });
+
   const shop = window.__MOCK_WORKSHOP__({ rows, byId, put, send, problem, options, id: () => nextId++ });
   const restoreOther = commands.restore_model;
   Object.assign(commands, shop, { restore_model: (args) => (rows.models.some((row) => row.id === args.model) ? null : shop.knows(args.model) ? shop.restore_model(args) : restoreOther(args)) });
 
+  let login = false;
   const calls = (window.__CALLS__ = []);
   const host = {
     subscribe: ({ channel: given }) => {
       if (options.noStart) throw options.noStart;
       channel = given.id ?? Number(String(given).split(":")[1]);
-      const { chats, folders, personas, models, jobs, settings, drafts, reports } = rows;
-      setTimeout(() => put("snapshot", { chats, folders, personas, models, jobs, settings, drafts, reports }), 0);
+      const { chats, folders, personas, models, jobs, settings, drafts, reports, requests } = rows;
+      setTimeout(() => put("snapshot", { chats, folders, personas, models, jobs, settings, drafts, reports, requests }), 0);
       return null;
     },
     call: ({ name, arguments: args }) => {
@@ -323,6 +327,7 @@
     open_link: ({ url }) => void calls.push(["open_link", url]),
     reveal: () => null,
     close_window: () => null,
+    start_at_login: ({ on }) => (login = on ?? login),
     "plugin:event|listen": ({ event, handler }) => {
       listeners.set(event, handler);
       return handler;

@@ -107,6 +107,7 @@ window.__MOCK_ROWS__ = (options) => {
     settings.shift();
     chats.length = messages.length = 0;
   }
+  if (options.tunings) settings.push({ key: "tunings", value: window.__MOCK_TUNINGS__(now) });
   for (const [key, value] of Object.entries(options.settings ?? {})) settings.push({ key, value });
 
   if (options.noModels) models.length = 0;
@@ -116,5 +117,6 @@ window.__MOCK_ROWS__ = (options) => {
     personas: [{ id: 1, name: english ? "Translator" : "翻译", system: "Translate.", parameters: none, greeting: "你好，要翻译什么？", examples: [] }],
     jobs: options.downloads ? window.__MOCK_DOWNLOADS__(now) : options.job ? [{ id: 1, task: { kind: "load", model: 2, name: "Chinese-Alpaca-2-7B", context: null, anyway: false }, state: "running", stage: null, position: 1, done: 1_700_000_000, total: 4_080_000_000, error: null, outcome: null, created_ms: now - 8_000, finished_ms: null }] : [],
     drafts: [],
+    requests: window.__MOCK_REQUESTS__(options, now),
   };
 };

@@ -9,7 +9,7 @@ export const downloads = {
   paused: "paused",
   brokenOff: "broke off",
   interrupted: "cut off when Huacaya was closed",
-  stages: { connecting: "connecting", verifying: "verifying", mending: "mending a part", merging: "merging", preparing: "preparing" } as Record<string, string>,
+  stages: { connecting: "connecting", verifying: "verifying", mending: "mending a part", merging: "merging", preparing: "preparing", tuning: "finding the fastest way" } as Record<string, string>,
   stageWaiting: (seconds: string, reason: string) =>
     `${seconds ? `waiting ${seconds} s for the network` : "waiting for the network"}${reason ? `: ${reason}` : ""}`,
   stageElsewhere: "another Huacaya is fetching it",

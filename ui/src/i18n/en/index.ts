@@ -2,6 +2,7 @@
 
 import { adding } from "./adding";
 import { chat } from "./chat";
+import { computing } from "./computing";
 import { details } from "./details";
 import { downloads } from "./downloads";
 import { finding } from "./finding";
@@ -16,8 +17,9 @@ import { shared } from "./shared";
 import { inspector } from "./inspector";
 import { page } from "./page";
 import { palette } from "./palette";
+import { server } from "./server";
 import { settings } from "./settings";
 import { welcome } from "./welcome";
 import { workshop } from "./workshop";
 
-export const en = { rail, list, chat, shared, problems, mends, panel, models, inspector, page, palette, settings, welcome, details, adding, network, finding, downloads, workshop, report };
+export const en = { rail, list, chat, shared, problems, mends, panel, models, inspector, page, palette, settings, welcome, details, adding, network, finding, downloads, workshop, report, computing, server };

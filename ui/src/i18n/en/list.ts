@@ -39,6 +39,7 @@ export const list = {
   folderDeleted: (name: string) => `The folder “${name}” is deleted; its chats are in the list`,
   jobs: "Running work",
   jobLoad: (name: string) => `Loading ${name}`,
+  jobTune: (name: string) => `Measuring the speed of ${name}`,
   jobImport: (name: string) => `Adding ${name}`,
   jobHash: (name: string) => `Checking ${name}`,
   jobDownload: (name: string) => `Downloading ${name}`,

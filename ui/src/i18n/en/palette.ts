@@ -23,6 +23,8 @@ export const palette = {
   load: (name: string) => `Load ${name}`,
   unload: (name: string) => `Unload ${name}`,
   openSettings: "Open settings",
+  openServer: "Open the server page",
+  openRequests: "Show what programs asked for",
   openShortcuts: "Show the keys",
   openDiagnostics: "Open diagnostics",
   inspect: "Show the prompt of this chat",

@@ -6,9 +6,11 @@ export const settings = {
     general: "General",
     answers: "Answers",
     personas: "Personas",
-    device: "Device",
+    device: "Computing",
     storage: "Storage",
     network: "Network",
+    server: "Server",
+    requests: "Requests",
     privacy: "Privacy",
     shortcuts: "Keys",
     diagnostics: "Diagnostics",
@@ -131,6 +133,7 @@ export const settings = {
 
   closeTitle: "Something is still running",
   closeBody: "An answer or a job is not finished. If you close now, it stops; what is there is kept and can be continued.",
+  closeServer: "The server is on, and this desktop has no tray for Huacaya to stay in. If you close now, the server stops, and so does what still runs.",
   keepRunning: "Keep it running",
   stopAndClose: "Stop and close",
 

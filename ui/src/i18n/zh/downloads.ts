@@ -11,7 +11,7 @@ export const downloads: typeof en = {
   paused: "已暂停",
   brokenOff: "中断了",
   interrupted: "上次关闭 Huacaya 时中断",
-  stages: { connecting: "正在连接", verifying: "正在校验", mending: "正在修复一个分片", merging: "正在合并", preparing: "正在准备" } as Record<string, string>,
+  stages: { connecting: "正在连接", verifying: "正在校验", mending: "正在修复一个分片", merging: "正在合并", preparing: "正在准备", tuning: "正在找最快的方式" } as Record<string, string>,
   stageWaiting: (seconds, reason) => `${seconds ? `等待网络 ${seconds} 秒` : "等待网络"}${reason ? `：${reason}` : ""}`,
   stageElsewhere: "另一个 Huacaya 正在下载它",
   of: (done, total) => `${done} / ${total}`,

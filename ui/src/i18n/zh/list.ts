@@ -41,6 +41,7 @@ export const list: typeof en = {
   folderDeleted: (name) => `已删除文件夹“${name}”，其中的对话已移回列表`,
   jobs: "正在进行的任务",
   jobLoad: (name) => `正在载入 ${name}`,
+  jobTune: (name) => `正在测量 ${name} 的速度`,
   jobImport: (name) => `正在添加 ${name}`,
   jobHash: (name) => `正在校验 ${name}`,
   jobDownload: (name) => `正在下载 ${name}`,

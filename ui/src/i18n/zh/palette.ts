@@ -25,6 +25,8 @@ export const palette: typeof en = {
   load: (name) => `载入 ${name}`,
   unload: (name) => `卸载 ${name}`,
   openSettings: "打开设置",
+  openServer: "打开本地服务页面",
+  openRequests: "查看程序的请求记录",
   openShortcuts: "查看快捷键",
   openDiagnostics: "打开诊断信息",
   inspect: "查看这个对话的提示词全文",

@@ -8,9 +8,11 @@ export const settings: typeof en = {
     general: "常规",
     answers: "回答",
     personas: "人设",
-    device: "设备",
+    device: "计算",
     storage: "存储",
     network: "网络",
+    server: "本地服务",
+    requests: "请求记录",
     privacy: "隐私",
     shortcuts: "快捷键",
     diagnostics: "诊断",
@@ -133,6 +135,7 @@ export const settings: typeof en = {
 
   closeTitle: "还有事情没做完",
   closeBody: "有回答或任务还在进行。现在关闭会让它停下；已有的内容会保留，之后可以继续。",
+  closeServer: "本地服务还开着，而这个桌面没有托盘可以让 Huacaya 待着。现在关闭，服务会停下，没做完的事情也会停下。",
   keepRunning: "让它继续",
   stopAndClose: "停下并关闭",
 
