@@ -3,12 +3,11 @@
 use huacaya_app::{Change, Chosen, Error, Purpose};
 use serde::Deserialize;
 use tauri::{AppHandle, Runtime, State, WebviewWindow, ipc::Channel};
-use tauri_plugin_autostart::ManagerExt;
 use tauri_plugin_dialog::DialogExt;
 use tauri_plugin_opener::OpenerExt;
 use tokio::sync::oneshot;
 
-use crate::{Desktop, window};
+use crate::{Desktop, login, window};
 
 /// The handlers, for this and for the tests' runtime.
 pub fn handler<R: Runtime>() -> impl Fn(tauri::ipc::Invoke<R>) -> bool + Send + Sync + 'static {
@@ -118,15 +117,7 @@ async fn reveal<R: Runtime>(
 /// Whether the program starts when the person logs in; with `on`, makes it so first.
 #[tauri::command]
 async fn start_at_login<R: Runtime>(handle: AppHandle<R>, on: Option<bool>) -> Result<bool, Error> {
-    let login = handle.autolaunch();
-    let failed = |error| Error::system("change what starts at login", &error);
-    match on {
-        Some(true) => login.enable().map_err(failed)?,
-        // Taking away what is not there is an error to some systems.
-        Some(false) if login.is_enabled().map_err(failed)? => login.disable().map_err(failed)?,
-        Some(false) | None => {}
-    }
-    login.is_enabled().map_err(failed)
+    login::starts(&handle, on)
 }
 
 /// Really closes, after the page has asked the person: stops what runs, saves it, ends the program.

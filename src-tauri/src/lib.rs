@@ -1,6 +1,7 @@
 //! The desktop face: a window over `huacaya_app`. Glue, no logic; the only code that names tauri.
 
 mod commands;
+mod login;
 mod window;
 
 use huacaya_app::{App, Error, Places};

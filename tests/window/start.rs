@@ -1,5 +1,7 @@
 //! The first start, the languages and the colours.
 
+use std::fs;
+
 use serde_json::json;
 
 use crate::{COMPOSER, ENTER, harness::Desk, past_welcome};
@@ -74,4 +76,29 @@ async fn words_and_formulas_are_laid_out_under_the_strict_policy() {
          return strong && strong.innerText === '重点。' && line && above && above.getBoundingClientRect().height > 20";
     window.until("bold words and a fraction with a height", laid_out).await;
     window.picture("formula-zh").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_program_starts_at_login_where_the_person_wants_it() {
+    let desk = Desk::new("zh_CN.UTF-8");
+    let window = past_welcome(&desk).await;
+    window.click("nav button[aria-label='设置']").await;
+    window.click_text("nav button", "本地服务").await;
+    window.picture("server-zh").await;
+    let entries = desk.data().parent().unwrap().join(".config/autostart");
+    window.click("button[aria-label='登录时启动'][aria-checked=false]").await;
+    window.find("button[aria-label='登录时启动'][aria-checked=true]").await;
+    let entry = fs::read_dir(&entries).unwrap().next().unwrap().unwrap().path();
+    let text = fs::read_to_string(&entry).unwrap();
+    assert!(text.lines().any(|line| line.starts_with("Exec=\"/") && line.ends_with("\" --hidden")), "{text}");
+    window.click("button[aria-label='登录时启动'][aria-checked=true]").await;
+    window.find("button[aria-label='登录时启动'][aria-checked=false]").await;
+    assert!(!entry.exists(), "nothing is left behind");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn at_login_the_window_opens_where_no_server_is_to_stay() {
+    let desk = Desk::new("zh_CN.UTF-8");
+    let window = desk.start(&["--hidden"]).await;
+    window.until("a window that can be seen", "return document.visibilityState === 'visible'").await;
 }

@@ -83,7 +83,10 @@ export function example(kind: Example, { url, token, model, hello }: { url: stri
     return `# pip install openai
 from openai import OpenAI
 
-client = OpenAI(base_url=${base}, api_key=${key})
+client = OpenAI(
+    base_url=${base},
+    api_key=${key},
+)
 answer = client.chat.completions.create(
     model=${name},
     messages=[{"role": "user", "content": ${words}}],
@@ -96,7 +99,11 @@ for piece in answer:
     return `# pip install langchain-openai
 from langchain_openai import ChatOpenAI
 
-model = ChatOpenAI(base_url=${base}, api_key=${key}, model=${name})
+model = ChatOpenAI(
+    base_url=${base},
+    api_key=${key},
+    model=${name},
+)
 print(model.invoke(${words}).content)`;
   }
   const body = `{"model": ${name}, "messages": [{"role": "user", "content": ${words}}]}`.replaceAll("'", `'\\''`);

@@ -169,9 +169,9 @@ it("starts at login as the system then says", async () => {
 it("lists requests, those under way first, then the newest, with why one ended early", async () => {
   put(request(1), request(2, { state: "failed", error: "prompt_too_long" }), request(3, { state: "stopped" }), request(0, { state: "running", took_ms: null, begun_ms: Date.now() - 3_000 }));
   render(RequestLog);
-  const states = screen.getAllByRole("row").slice(1).map((row) => within(row).getAllByRole("cell").at(-1)!.textContent!.trim()); // prettier-ignore
+  const states = screen.getAllByRole("listitem").map((row) => /running|the program left|failed|done/.exec(row.textContent!)![0]);
   expect(states).toEqual(["running", "the program left", "failed", "done"]);
-  expect(screen.getAllByText("812 → 128")).toHaveLength(4);
+  expect(screen.getAllByText("812 → 128 tokens")).toHaveLength(4);
   await userEvent.hover(screen.getByText("failed"));
   await waitFor(() => expect(document.body.textContent).toContain("Error: prompt_too_long"));
 });

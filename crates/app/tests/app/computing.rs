@@ -69,3 +69,20 @@ async fn the_person_chooses_how_it_is_computed_and_the_next_answer_is() {
     drop(loaded);
     app.shut_down().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_choice_that_is_offered_can_be_made() {
+    let home = Home::new();
+    let (app, _) = home.start_with_tiny().await;
+    let choices: serde_json::Value = call(&app, "compute_choices", json!({})).await;
+    let kernels = choices["kernels"].as_array().unwrap();
+    assert_eq!(kernels.last(), Some(&json!("portable")), "every processor has it, and it is the slowest");
+    for name in kernels {
+        call::<()>(&app, "set_setting", json!({"key": "compute_kernels", "value": name})).await;
+    }
+    let most = choices["threads_max"].as_u64().unwrap();
+    call::<()>(&app, "set_setting", json!({"key": "compute_threads", "value": most})).await;
+    let beyond = json!({"key": "compute_threads", "value": most + 1});
+    assert_eq!(refused(&app, "set_setting", beyond).await, "wrong_arguments");
+    app.shut_down().await;
+}

@@ -17,6 +17,7 @@ mod models;
 mod pages;
 mod recovery;
 mod remote;
+mod server;
 mod storage;
 mod talking;
 // Other tests make models of other sizes with it.

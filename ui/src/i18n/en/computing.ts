@@ -28,6 +28,7 @@ export const computing = {
   } as Record<string, string>,
 
   threads: "Threads",
+  threadsAuto: "auto",
   threadsHint: (cores: number) => (cores === 1 ? "Empty: what was measured, else one" : `Empty: as many as were measured to be the fastest, else one for each of the ${cores} cores`),
 
   kv: "Memory of the conversation (KV)",

@@ -95,6 +95,7 @@ export const settings = {
   connectionsBody: "Huacaya connects to the network only when you ask for it: when you search for models, open a model's page, download, or test an endpoint. Then the hub sees what you searched for and which files you fetch. Each connection is written down.",
   connectionsShow: "Show the connections",
   offlineNow: "Offline is on: nothing leaves this computer.",
+  serverNow: (url: string) => `The local server is on at ${url}: programs that bring its token can ask your models.`,
   linksNote: "Links in answers open in your browser, after a question. Pictures in answers and in model descriptions are never fetched.",
 
   diagnosticsHint: "For a report: the version, this computer's hardware, and the end of the log. No message text is in it.",

@@ -30,6 +30,7 @@ export const computing: typeof en = {
   },
 
   threads: "线程数",
+  threadsAuto: "自动",
   threadsHint: (cores) => (cores === 1 ? "留空：按测量结果，没有测过就用 1 个" : `留空：按测量结果，没有测过就每个核心一个，共 ${cores} 个`),
 
   kv: "对话的缓存（KV）",

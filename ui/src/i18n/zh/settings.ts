@@ -97,6 +97,7 @@ export const settings: typeof en = {
   connectionsBody: "只有你要求时，Huacaya 才会联网：搜索模型、打开模型页面、下载，或测试来源。那时模型站会看到你搜索了什么、下载了哪些文件。每一次连接都有记录。",
   connectionsShow: "查看连接记录",
   offlineNow: "离线已打开：没有数据离开这台电脑。",
+  serverNow: (url) => `本地服务正在 ${url} 运行：带着令牌的程序可以使用你的模型。`,
   linksNote: "回答里的链接会先问过你，再用浏览器打开。回答和模型说明里的图片从不下载。",
 
   diagnosticsHint: "反馈问题时用得上：版本、这台电脑的硬件，以及日志的结尾。里面没有消息内容。",
