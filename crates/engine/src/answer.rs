@@ -18,6 +18,9 @@ use crate::template::Rendered;
 use crate::text::{Piece, Reply};
 use crate::{Error, Result};
 
+/// Rows of logits that are held at once where all of a prompt's are wanted: each has the vocabulary's length.
+const ECHO_ROWS: usize = 64;
+
 /// A request at work.
 pub(crate) struct Answer {
     request: Request,
@@ -134,6 +137,9 @@ impl Answer {
         };
         let mut sampler = Sampler::new(&request.sampling, model.config().vocabulary, &breakers)?;
         rendered.tokens.iter().for_each(|&id| sampler.accept(id));
+        if let Some(grammar) = &request.grammar {
+            sampler.keep_to(model.course(grammar, &request.prompt, &rendered)?);
+        }
         let prompts: Vec<Vec<u32>> = std::iter::once(rendered.tokens.clone()).chain(negative).collect();
         for prompt in &prompts {
             if prompt.is_empty() {
@@ -149,7 +155,9 @@ impl Answer {
         let mut branches: Vec<Branch> = Vec::new();
         for tokens in prompts {
             let length = tokens.len().saturating_add(request.tokens_max).min(model.context());
-            match sessions.take(&tokens, length, mark) {
+            // What is known already says nothing of the tokens' probabilities.
+            let known = if request.echo { &[][..] } else { &tokens };
+            match sessions.take(known, length, mark) {
                 Ok(session) => {
                     let prompt_tokens = tokens.len();
                     branches.push(Branch { session, tokens, prompt_tokens, length, logits: None });
@@ -220,8 +228,11 @@ impl Answer {
         };
         match self.branches.iter().find(|branch| !branch.is_read()) {
             Some(branch) => {
-                let end = (branch.session.tokens.len() + room).min(branch.prompt_tokens);
-                vec![run(branch, end, &[], usize::from(end == branch.prompt_tokens))]
+                let first = branch.session.tokens.len();
+                let room = if self.request.echo { room.min(ECHO_ROWS) } else { room };
+                let end = (first + room).min(branch.prompt_tokens);
+                let wanted = if self.request.echo { end - first } else { usize::from(end == branch.prompt_tokens) };
+                vec![run(branch, end, &[], wanted)]
             }
             None => {
                 let whole = |branch| run(branch, branch.tokens.len(), &self.guesses, 1 + self.guesses.len());
@@ -233,13 +244,19 @@ impl Answer {
     /// Takes what the step of `runs` gave: draws from it, and gives out what became certain.
     pub fn take(&mut self, runs: &[Run], logits: Logits, sessions: &mut Sessions, outlet: &Outlet) -> Result<Next> {
         let mut logits = logits.into_iter();
-        let Some(branch) = self.branches.iter_mut().find(|branch| !branch.is_read()) else {
+        let Some(at) = self.branches.iter().position(|branch| !branch.is_read()) else {
             let count = 1 + self.guesses.len();
             let rows = self.branches.iter().map(|_| logits.by_ref().take(count).collect()).collect();
             return self.draw_rows(rows, sessions, outlet);
         };
+        let branch = &mut self.branches[at];
+        let first = branch.session.tokens.len();
         runs.iter().for_each(|run| branch.session.tokens.extend_from_slice(&run.tokens));
-        branch.logits = logits.next();
+        let mut rows: Logits = logits.collect();
+        branch.logits = if branch.is_read() { rows.pop() } else { None };
+        if self.request.echo && at == 0 {
+            outlet.push(Ok(self.echo(first, &rows)));
+        }
         outlet.push(Ok(self.reading()));
         if self.is_reading() {
             return Ok(Next::Step);
@@ -249,6 +266,15 @@ impl Answer {
         }
         let rows = self.branches.iter_mut().map(|branch| branch.logits.take().into_iter().collect()).collect();
         self.draw_rows(rows, sessions, outlet)
+    }
+
+    /// The tokens that follow the rows, which are the prompt's from `first` on; the first token of all has no row before it.
+    fn echo(&self, first: usize, rows: &[Vec<f32>]) -> Event {
+        let tokens = &self.branches[0].tokens;
+        let follow = rows.iter().zip(&tokens[first + 1..]);
+        let told = follow.map(|(row, &id)| (id, log_probabilities(row, Some(id), self.request.logprobs)));
+        let start = (first == 0).then(|| (tokens[0], Vec::new()));
+        Event::Prompt { tokens: start.into_iter().chain(told).collect() }
     }
 
     /// Draws from row after row, for as long as what is drawn is what was guessed. `rows`: each branch's, one for the token
@@ -295,6 +321,9 @@ impl Answer {
         if self.write(id, logprobs, outlet) {
             return Ok((Some(id), self.finish(Finish::StopText, outlet)));
         }
+        if self.sampler.is_complete() {
+            return Ok((Some(id), self.finish(Finish::End, outlet)));
+        }
         if self.stats.tokens >= self.request.tokens_max {
             return Ok((Some(id), self.finish(Finish::Length, outlet)));
         }
@@ -337,6 +366,9 @@ impl Answer {
         self.stats.tokens += 1;
         let mut pieces = Vec::new();
         let stopped = self.reply.push(id, self.request.model.tokenizer(), &mut pieces);
+        if !self.reply.in_thought() {
+            self.sampler.end_thought();
+        }
         let mut pieces = pieces.into_iter().map(told_apart);
         let (text, thought) = pieces.next().unwrap_or((String::new(), self.in_thought));
         self.in_thought = thought;

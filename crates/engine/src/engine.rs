@@ -16,7 +16,10 @@ use crate::sampling::Sampling;
 use crate::stream::stream;
 use crate::template::Prompt;
 use crate::worker::{Command, Worker};
-use crate::{Adapter, Error, Model, Result, TokenStream};
+use crate::{Adapter, Error, Grammar, Model, Result, TokenStream};
+
+/// Bytes of the thread's stack: a grammar may be as deep as its limits let it be. Only what is used is taken.
+const STACK: usize = 16 << 20;
 
 /// A prompt to be answered.
 #[derive(Clone)]
@@ -28,10 +31,14 @@ pub struct Request {
     /// For guidance: read beside the prompt, and its opinion taken away. Only looked at where `sampling.guidance` > 1.
     pub negative: Option<Prompt>,
     pub sampling: Sampling,
+    /// What the answer keeps to; a thought before it is free. It ends where nothing more can come. See [`Model::compile`].
+    pub grammar: Option<Grammar>,
     /// Texts that end the answer; they are not part of it.
     pub stop: Vec<String>,
     /// How many alternatives to report with each token; 0 reports none.
     pub logprobs: usize,
+    /// Whether to report the prompt's own tokens as well: [`crate::Event::Prompt`]. Then all of it is computed anew.
+    pub echo: bool,
     /// New tokens at most. 0 only reads the prompt.
     pub tokens_max: usize,
     /// Whether tokens may be guessed ahead and verified together. The text is the same; where it would not be faster, or not
@@ -75,6 +82,7 @@ impl Engine {
         let (commands, received) = channel();
         let spawned = thread::Builder::new()
             .name("engine".to_string())
+            .stack_size(STACK)
             .spawn(move || Worker::new(received, Box::new(Model::backend)).run());
         spawned.map_err(|source| Error::Io { path: PathBuf::from("engine thread"), source })?;
         Ok(Engine { thread: Arc::new(Thread { id: NEXT.fetch_add(1, Ordering::Relaxed), commands }) })

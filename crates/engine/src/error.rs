@@ -34,6 +34,9 @@ pub enum Error {
     Template(#[from] template::Error),
     #[error(transparent)]
     Sampling(#[from] sampling::Error),
+    /// A form that an answer was to keep to.
+    #[error("the format of the answer cannot be used: {what}")]
+    Grammar { what: String },
     #[error("the prompt has no tokens")]
     PromptEmpty,
     /// A model that cannot guess for this one.

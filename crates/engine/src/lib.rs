@@ -1,11 +1,11 @@
 //! A model file and a prompt in, tokens out: tokenizer, templates, decoder, sampling, sessions.
 //!
 //! Modules in reading order: what a model is (`config`, `rope`), how it computes (`native`, `candle`, `device`), text
-//! (`tokenizer`, `template`, `sampling`, `text`), a loaded model (`model`, `memory`, `context`), answers (`engine`),
+//! (`tokenizer`, `template`, `sampling`, `grammar`, `text`), a loaded model (`model`, `memory`, `context`), answers (`engine`),
 //! and what a model is worth (`measure`).
 //!
-//! The public face is six things: [`Model`], [`Engine`] with [`Request`] and [`TokenStream`], [`Adapter`], [`fit`],
-//! [`measure`], and [`candle::Decoder`] for training.
+//! The public face is seven things: [`Model`], [`Engine`] with [`Request`] and [`TokenStream`], [`Adapter`], [`Grammar`],
+//! [`fit`], [`measure`], and [`candle::Decoder`] for training.
 
 mod adapter;
 mod answer;
@@ -16,6 +16,7 @@ mod context;
 mod device;
 mod engine;
 mod error;
+mod grammar;
 pub mod measure;
 mod memory;
 mod model;
@@ -37,6 +38,7 @@ pub use context::{Fitted, fit};
 pub use device::{Available, devices};
 pub use engine::{Engine, Request, Score, Scores, embed};
 pub use error::{Error, Result};
+pub use grammar::Grammar;
 pub use huacaya_kernels::{InstructionSet, KERNELS_VARIABLE, physical_cores};
 pub use memory::Memory;
 pub use model::{BACKEND_VARIABLE, Description, Extension, Kind, LoadOptions, Model, Way};

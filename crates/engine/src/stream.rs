@@ -46,6 +46,8 @@ pub struct Stats {
 pub enum Event {
     /// The prompt is being read: `done` of `total` tokens, those of the cache among them.
     Reading { done: usize, total: usize },
+    /// Tokens of the prompt, where they were asked for, in order; `logprobs` as with `Token`, none for the first.
+    Prompt { tokens: Vec<(u32, Vec<(u32, f32)>)> },
     /// A new token. `text` is what became certain with it: whole UTF-8, often empty. `logprobs`: the drawn token first,
     /// then the likeliest, natural logarithms, before penalties and filters.
     Token { id: u32, text: String, thought: bool, logprobs: Vec<(u32, f32)> },

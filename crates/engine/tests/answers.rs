@@ -53,8 +53,10 @@ fn request(model: &Arc<Model>, text: &str, tokens_max: usize) -> Request {
         prompt: Prompt::Raw(text.to_string()),
         negative: None,
         sampling: Sampling { temperature: 0.0, ..Sampling::default() },
+        grammar: None,
         stop: Vec::new(),
         logprobs: 0,
+        echo: false,
         tokens_max,
         speculate: true,
         draft: None,
@@ -67,6 +69,7 @@ struct Heard {
     text: String,
     logprobs: Vec<Vec<(u32, f32)>>,
     readings: Vec<(usize, usize)>,
+    prompt: Vec<(u32, Vec<(u32, f32)>)>,
     end: Option<(Finish, Stats)>,
 }
 
@@ -76,6 +79,7 @@ fn hear(engine: &Engine, request: Request) -> Heard {
         assert!(heard.end.is_none(), "an event after the last");
         match event.unwrap() {
             Event::Reading { done, total } => heard.readings.push((done, total)),
+            Event::Prompt { tokens } => heard.prompt.extend(tokens),
             Event::Token { id, text, logprobs, .. } => {
                 heard.ids.push(id);
                 heard.text += &text;
@@ -155,6 +159,39 @@ fn the_next_turn_of_a_chat_reuses_the_history_and_the_answer() {
         second.reused,
         second.prompt_tokens
     );
+}
+
+/// By a softmax of our own over a forward pass of its own.
+#[test]
+fn an_echo_tells_how_likely_each_token_of_the_prompt_was() {
+    let (engine, fixture) = (Engine::start().unwrap(), fixture(Format::Q8_0));
+    let model = load(&fixture, &base());
+    let text = "ab 你好 and then some more ".repeat(9);
+    let plain = hear(&engine, Request { tokens_max: 3, ..request(&model, &text, 3) });
+    // The session of the answer before is no help: its logits are gone.
+    let asked = Request { echo: true, logprobs: 2, ..request(&model, &text, 3) };
+    let heard = hear(&engine, asked.clone());
+    assert_eq!((&heard.ids, heard.end.unwrap().1.reused), (&plain.ids, 0));
+    let tokens = model.render(&Prompt::Raw(text.clone())).unwrap().tokens;
+    assert!(tokens.len() > 130, "several steps: {}", tokens.len());
+    assert_eq!(heard.prompt.iter().map(|(id, _)| *id).collect::<Vec<_>>(), tokens);
+    let rows = 0..tokens.len() - 1;
+    let score = Score { model: model.clone(), adapters: Vec::new(), tokens: tokens.clone(), rows };
+    let logits = engine.score(score, &mut unwatched()).unwrap().logits;
+    assert_eq!(heard.prompt[0].1, []);
+    for (row, (id, logprobs)) in logits.iter().zip(&heard.prompt[1..]) {
+        let total = row.iter().map(|&logit| f64::from(logit).exp()).sum::<f64>().ln();
+        let best = row.iter().fold(f32::NEG_INFINITY, |best, &logit| best.max(logit));
+        assert_eq!((logprobs.len(), logprobs[0].0), (3, *id));
+        assert!((f64::from(logprobs[0].1) - (f64::from(row[*id as usize]) - total)).abs() < 1e-4);
+        assert!((f64::from(logprobs[1].1) - (f64::from(best) - total)).abs() < 1e-4);
+    }
+    // Nothing but the prompt, nothing but its own tokens; and beside guidance.
+    let only = hear(&engine, Request { logprobs: 0, tokens_max: 0, ..asked.clone() });
+    assert!(only.ids.is_empty() && only.prompt[1..].iter().all(|(_, logprobs)| logprobs.len() == 1));
+    let sampling = Sampling { temperature: 0.0, guidance: 1.5, ..Sampling::default() };
+    let negative = Some(Prompt::Raw("b".repeat(100)));
+    assert_eq!(hear(&engine, Request { sampling, negative, ..asked }).prompt, heard.prompt);
 }
 
 #[test]

@@ -6,8 +6,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use candle_core::{Device, Tensor};
+use huacaya_engine::candle::{Decoder, Plain, unpacked};
 use huacaya_engine::template::{Chat, Prompt, Role, Turn};
-use huacaya_engine::{Engine, KvFormat, LoadOptions, Model, Score};
+use huacaya_engine::{Engine, KvFormat, LoadOptions, Model, Score, embed};
 use huacaya_progress::unwatched;
 use serde_json::Value;
 
@@ -70,6 +72,44 @@ fn perplexity_on_held_out_text_is_that_of_f32_arithmetic_on_the_same_weights() {
         let found = value(LoadOptions { kv, ..LoadOptions::default() }, &talks);
         println!("{}: {found:.5}, in f32 {expected:.5} ({:+.4} %)", kv.name(), 100.0 * (found / expected - 1.0));
         assert!((found / expected - 1.0).abs() <= bound, "{}: {found} instead of {expected}", kv.name());
+    }
+}
+
+/// The greatest distance between embeddings of the two decoders, both of length 1: what rounding inputs to 8 bits makes of it.
+const EMBEDDINGS: f64 = 0.03;
+
+/// The mean over the positions of what the reference decoder has after its final norm, computed here; of length 1.
+fn mean_of_hidden_states(decoder: &Decoder, tokens: &[u32]) -> Vec<f64> {
+    let tokens = Tensor::new(tokens, &Device::Cpu).unwrap().unsqueeze(0).unwrap();
+    let rows = decoder.hidden(&tokens).unwrap().squeeze(0).unwrap().to_vec2::<f32>().unwrap();
+    let mean: Vec<f64> =
+        (0..rows[0].len()).map(|i| rows.iter().map(|row| f64::from(row[i])).sum::<f64>() / rows.len() as f64).collect();
+    let length = mean.iter().map(|value| value * value).sum::<f64>().sqrt();
+    mean.iter().map(|value| value / length).collect()
+}
+
+fn distance(a: &[f32], b: &[f64]) -> f64 {
+    assert_eq!(a.len(), b.len());
+    a.iter().zip(b).map(|(a, b)| (f64::from(*a) - b).powi(2)).sum::<f64>().sqrt()
+}
+
+#[test]
+fn embeddings_are_the_mean_of_the_hidden_states_in_both_decoders() {
+    let path = demo("huacaya-demo.gguf");
+    let load = |candle: bool| Model::load(&path, &LoadOptions { candle, ..LoadOptions::default() }, &mut unwatched());
+    let (native, candle) = (load(false).unwrap(), load(true).unwrap());
+    assert_eq!((native.backend_name(), candle.backend_name()), ("native", "candle"));
+    let (config, tensors) = unpacked(&path, &mut unwatched()).unwrap();
+    let decoder = Decoder::with_ops(&config, &tensors, Arc::new(Plain)).unwrap();
+    let long = "羊驼住在山上。Alpacas live in the mountains. ".repeat(50);
+    for text in ["你好", "What is an alpaca?", "羊驼住在山上，吃草。", &long] {
+        let tokens = native.render(&Prompt::Raw(text.to_string())).unwrap().tokens;
+        let expected = mean_of_hidden_states(&decoder, &tokens);
+        let [ours, reference] =
+            [&native, &candle].map(|model| distance(&embed(model, &tokens, &mut unwatched()).unwrap(), &expected));
+        println!("{} tokens: native {ours:.5}, candle {reference:.1e}", tokens.len());
+        assert!(reference < 1e-5, "{reference}");
+        assert!(ours < EMBEDDINGS, "{ours}");
     }
 }
 

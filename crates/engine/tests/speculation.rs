@@ -34,8 +34,10 @@ fn plain(model: &Arc<Model>, text: &str, tokens_max: usize, sampling: Sampling) 
         prompt: Prompt::Raw(text.to_string()),
         negative: None,
         sampling,
+        grammar: None,
         stop: Vec::new(),
         logprobs: 0,
+        echo: false,
         tokens_max,
         speculate: false,
         draft: None,
@@ -61,7 +63,7 @@ fn hear(stream: impl Iterator<Item = huacaya_engine::Result<Event>>) -> (Heard, 
             }
             Event::Text { text, .. } => said += &text,
             Event::Finished { why, stats } => return (Heard { ids, text: said, logprobs: thoughts, why }, stats),
-            Event::Reading { .. } => {}
+            Event::Reading { .. } | Event::Prompt { .. } => {}
         }
     }
     panic!("an answer without an end");

@@ -1,6 +1,6 @@
 //! From logits to the next token.
 //!
-//! The order: logit bias; repetition, frequency and presence penalty; DRY; then, at temperature 0, the best token; else top-k,
+//! The order: what a grammar rules out; logit bias; repetition, frequency and presence penalty; DRY; then, at temperature 0, the best token; else top-k,
 //! top-p, min-p and XTC, each on what the one before has left; temperature; the draw. Guidance comes before all of it. This is
 //! the order of llama.cpp's default chain.
 
@@ -19,6 +19,8 @@ pub(crate) use rejection::Odds;
 use draw::draw;
 use filters::Candidates;
 use penalties::History;
+
+use crate::grammar::Course;
 
 /// How tokens are drawn. The default changes nothing and draws at temperature 1.
 #[derive(Clone, Debug, PartialEq)]
@@ -80,6 +82,8 @@ pub enum Error {
     OutOfRange { name: &'static str, value: String, allowed: &'static str },
     #[error("the model gave no usable scores for the next token (all are NaN or minus infinity)")]
     NoScores,
+    #[error("the answer cannot keep to its format: {0}")]
+    Format(String),
 }
 
 /// More biases than a person or a program would name.
@@ -127,6 +131,7 @@ pub struct Sampler {
     sampling: Sampling,
     history: History,
     candidates: Candidates,
+    course: Option<Course>,
 }
 
 impl Sampler {
@@ -135,12 +140,28 @@ impl Sampler {
         sampling.check(vocabulary_size)?;
         let dry = sampling.dry_multiplier > 0.0;
         let history = History::new(sampling.penalty_window as usize, if dry { breakers } else { &[] });
-        Ok(Sampler { sampling: sampling.clone(), history, candidates: Candidates::default() })
+        Ok(Sampler { sampling: sampling.clone(), history, candidates: Candidates::default(), course: None })
+    }
+
+    /// Draws only what keeps to a grammar from now on.
+    pub(crate) fn keep_to(&mut self, course: Course) {
+        self.course = Some(course);
+    }
+
+    /// Whether the grammar lets nothing more come.
+    pub(crate) fn is_complete(&self) -> bool {
+        self.course.as_ref().is_some_and(Course::is_complete)
+    }
+
+    /// The grammar holds from here on: a thought, where there was one, is over.
+    pub(crate) fn end_thought(&mut self) {
+        self.course.iter_mut().for_each(|course| course.free = false);
     }
 
     /// Notes a token of the prompt or the reply, in order: penalties look back at them.
     pub fn accept(&mut self, id: u32) {
         self.history.push(id);
+        self.course.iter_mut().for_each(|course| course.take(id));
     }
 
     /// The token at `position`, counted from the start of the context: a function of the logits, the tokens so far, the seed and
@@ -158,6 +179,9 @@ impl Sampler {
         for logit in logits.iter_mut() {
             // Minus infinity says "never"; NaN says that something broke, so never too.
             *logit = if logit.is_nan() { f32::NEG_INFINITY } else { logit.min(f32::MAX) };
+        }
+        if let Some(course) = &mut self.course {
+            course.mask(logits).map_err(Error::Format)?;
         }
         for &(id, bias) in &sampling.logit_bias {
             if let Some(logit) = logits.get_mut(id as usize) {

@@ -59,7 +59,12 @@ fn pick(weights: impl Iterator<Item = (u32, f64)>, sum: f64, place: f64) -> Opti
 impl Sampler {
     /// A sampler that knows the same tokens and may go on with others.
     pub(crate) fn fork(&self) -> Sampler {
-        Sampler { sampling: self.sampling.clone(), history: self.history.clone(), candidates: Default::default() }
+        Sampler {
+            sampling: self.sampling.clone(),
+            history: self.history.clone(),
+            candidates: Default::default(),
+            course: self.course.clone(),
+        }
     }
 
     /// A token for another model's sampler to verify, and the odds that it had here.

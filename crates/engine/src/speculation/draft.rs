@@ -85,6 +85,9 @@ impl Draft {
             let (id, odds) = sampler.propose(&mut logits, position as u64)?;
             sampler.accept(id);
             guesses.push(Guess { id, odds: Some(odds) });
+            if sampler.is_complete() {
+                break;
+            }
             next = vec![id];
         }
         Ok(guesses)

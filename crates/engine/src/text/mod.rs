@@ -67,6 +67,11 @@ impl Reply {
         stopped
     }
 
+    /// Whether what comes next belongs to a thought.
+    pub fn in_thought(&self) -> bool {
+        self.thoughts.in_thought()
+    }
+
     /// The reply is over without a stop text: gives out what was held back.
     pub fn finish(&mut self, out: &mut Vec<Piece>) {
         self.decoded.clear();

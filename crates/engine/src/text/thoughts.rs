@@ -44,6 +44,11 @@ impl Thoughts {
         Thoughts { marks, state, held: String::new() }
     }
 
+    /// A thought is open.
+    pub fn in_thought(&self) -> bool {
+        matches!(self.state, State::Thought { .. })
+    }
+
     /// Takes text and gives out what is certain.
     pub fn push(&mut self, text: &str, out: &mut Vec<Piece>) {
         self.held.push_str(text);
