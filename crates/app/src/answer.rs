@@ -305,8 +305,10 @@ fn request(settled: &Settled, lease: &Lease, beside: Vec<Beside>, cut: Cut) -> R
         prompt: cut.prompt,
         negative: cut.negative,
         sampling,
+        grammar: None,
         stop: settled.parameters.stop.clone().unwrap_or_default(),
         logprobs: 0,
+        echo: false,
         tokens_max: settled.parameters.tokens_max.unwrap_or(1) as usize,
         speculate: true,
         draft: None,
@@ -427,7 +429,7 @@ impl Progress {
                 waiting.push(*thought, text);
             }
             Event::Text { text, thought } => waiting.push(*thought, text),
-            Event::Finished { .. } => {}
+            Event::Prompt { .. } | Event::Finished { .. } => {}
         }
     }
 

@@ -69,6 +69,8 @@ codes! {
     TemplateFailed = "template_failed" { model, reason }
     /// There is no template of this name.
     TemplateUnknown = "template_unknown" { template }
+    /// The form that an answer was to keep to (a schema, a grammar, an expression) is not understood, or asks too much.
+    FormatInvalid = "format_invalid" { reason }
     /// A base model continues text and has no template: it cannot chat.
     ModelIsBase = "model_is_base" { model }
     /// The prompt does not fit into the context, by so many tokens.
@@ -283,6 +285,9 @@ impl Error {
                 Error::new(Code::TemplateUnknown, detail).with("template", template)
             }
             Engine::Template(_) => Error::new(Code::TemplateFailed, detail).with("model", model).with("reason", reason),
+            Engine::Grammar { .. } | Engine::Sampling(huacaya_engine::sampling::Error::Format(_)) => {
+                Error::new(Code::FormatInvalid, detail).with("reason", reason)
+            }
             Engine::PromptTooLong { over, context } => {
                 Error::new(Code::PromptTooLong, detail).with("over", over).with("context", context)
             }

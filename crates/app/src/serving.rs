@@ -4,11 +4,13 @@
 //! into a chat; each request has a row in the log.
 
 mod asking;
+mod format;
 mod models;
 mod pieces;
 mod token;
 
 pub use asking::{Answers, Asked, Asking, Said, Source};
+pub use format::Format;
 pub use models::{ApiModel, Embedded};
 pub use pieces::{Piece, Reason, TokenProbability, Usage};
 

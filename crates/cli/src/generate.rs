@@ -142,8 +142,10 @@ impl Options {
             prompt,
             negative: None,
             sampling,
+            grammar: None,
             stop: filled.stop.clone().unwrap_or_default(),
             logprobs: 0,
+            echo: false,
             tokens_max,
             speculate: !self.no_speculation,
             draft,
@@ -173,7 +175,7 @@ impl Answer {
                 self.end = Some((why, stats));
                 return Ok(());
             }
-            Event::Reading { .. } => return Ok(()),
+            Event::Reading { .. } | Event::Prompt { .. } => return Ok(()),
         };
         if thought {
             self.thought.push_str(&text);

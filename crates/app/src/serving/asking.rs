@@ -7,7 +7,7 @@ use huacaya_engine::{
 use huacaya_store::{Parameters, Request as Row, RequestState};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
-use super::{Piece, Reason, TokenProbability, Usage, models::check_tokens};
+use super::{Format, Piece, Reason, TokenProbability, Usage, models::check_tokens};
 use crate::{
     App, blocking,
     error::{Code, Error, Result},
@@ -37,7 +37,27 @@ pub struct Asking {
     pub count: u32,
     /// Alternatives to tell with each token; absent: no probabilities at all.
     pub logprobs: Option<u32>,
+    /// Whether to tell the prompt's own tokens and how likely each was, before the first answer.
+    pub echo: bool,
+    /// What each answer keeps to; a thought before it is free.
+    pub format: Option<Format>,
     pub source: Source,
+}
+
+impl Default for Asking {
+    /// One answer by the usual model to nothing: the prompt is still to be said.
+    fn default() -> Asking {
+        Asking {
+            model: None,
+            prompt: Asked::Text(String::new()),
+            parameters: Parameters::default(),
+            count: 1,
+            logprobs: None,
+            echo: false,
+            format: None,
+            source: Source::default(),
+        }
+    }
 }
 
 /// Where a request came from, for the log.
@@ -114,7 +134,7 @@ impl App {
     }
 
     async fn begin(&self, asking: Asking, row: &mut Row) -> Result<Begun> {
-        let Asking { model, prompt, parameters, count, logprobs, .. } = asking;
+        let Asking { model, prompt, parameters, count, logprobs, echo, format, .. } = asking;
         check_counts(count, logprobs)?;
         parameters::check(&parameters)?;
         let turn = self.turn().await?;
@@ -126,10 +146,15 @@ impl App {
         }
         let prompt = prompt_of(&prompt, &settled)?;
         let (engine, name) = (lease.model.clone(), found.name.clone());
+        let grammar = format.map(Format::grammar);
         // Rendered here so that a prompt that cannot be answered is refused before anything streams.
         let tokens = blocking({
-            let prompt = prompt.clone();
-            move || Ok(engine.render(&prompt).map_err(|error| Error::of_model(&name, error))?.tokens.len())
+            let (prompt, grammar) = (prompt.clone(), grammar.clone());
+            move || {
+                let failed = |error| Error::of_model(&name, error);
+                grammar.as_ref().map_or(Ok(()), |grammar| engine.compile(grammar)).map_err(failed)?;
+                Ok(engine.render(&prompt).map_err(failed)?.tokens.len())
+            }
         });
         let (tokens, context) = (tokens.await?, lease.model.context());
         if tokens == 0 {
@@ -158,8 +183,10 @@ impl App {
                 prompt: prompt.clone(),
                 negative: None,
                 sampling,
+                grammar: grammar.clone(),
                 stop: drawn.stop.clone().unwrap_or_default(),
                 logprobs: logprobs.map_or(0, |most| most.max(1) as usize),
+                echo: echo && index == 0,
                 tokens_max,
                 speculate: true,
                 draft: None,
@@ -301,6 +328,11 @@ impl Answers {
     fn piece(&mut self, index: u32, event: Event) -> Option<Piece> {
         match event {
             Event::Reading { done, total } => Some(Piece::Reading { index, done: done as u32, total: total as u32 }),
+            Event::Prompt { tokens } => {
+                let most = self.wants_tokens.unwrap_or_default();
+                let tokens = tokens.iter().map(|(id, logprobs)| self.token(*id, logprobs, most)).collect();
+                Some(Piece::Prompt { index, tokens })
+            }
             Event::Token { id, text, thought, logprobs } => {
                 self.log.row.tokens += 1;
                 let token = self.wants_tokens.map(|most| self.token(id, &logprobs, most));

@@ -6,7 +6,7 @@ pub struct TokenProbability {
     pub id: u32,
     /// What it stands for: not always whole UTF-8.
     pub bytes: Vec<u8>,
-    /// Natural logarithm, before penalties and filters.
+    /// Natural logarithm, before penalties and filters. Not a number for a prompt's first token, which follows nothing.
     pub logprob: f32,
     /// The likeliest at its place, the likeliest first.
     pub top: Vec<(Vec<u8>, f32)>,
@@ -43,6 +43,11 @@ pub enum Piece {
         index: u32,
         done: u32,
         total: u32,
+    },
+    /// Tokens of the prompt, in order, where they were asked for; all of them come before the first text.
+    Prompt {
+        index: u32,
+        tokens: Vec<TokenProbability>,
     },
     /// More text; the token where one was drawn with it and probabilities were asked for.
     Text {

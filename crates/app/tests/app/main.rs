@@ -10,6 +10,7 @@ mod deletion;
 mod downloads;
 mod elsewhere;
 mod finding;
+mod formats;
 mod home;
 mod library;
 mod merging;

@@ -1,0 +1,100 @@
+//! Answers to programs that keep to a form, and the prompt's own tokens.
+
+use huacaya_app::{
+    App, Code, Error,
+    rows::Parameters,
+    serving::{Asked, Asking, Format, Piece, Reason, Said, TokenProbability},
+};
+use serde_json::{Value, json};
+
+use crate::home::Home;
+
+fn chat(text: &str) -> Asked {
+    Asked::Chat(vec![Said { role: "user".to_string(), text: text.to_string(), ..Said::default() }])
+}
+
+fn asking(prompt: Asked, format: Option<Format>) -> Asking {
+    let parameters = Parameters { tokens_max: Some(200), seed: Some(3), ..Parameters::default() };
+    Asking { prompt, format, parameters, ..Asking::default() }
+}
+
+#[derive(Debug, Default)]
+struct Heard {
+    texts: Vec<String>,
+    reasons: Vec<Reason>,
+    prompt: Vec<TokenProbability>,
+}
+
+async fn hear(app: &App, asking: Asking) -> Result<Heard, Error> {
+    let mut heard = Heard { texts: vec![String::new(); asking.count as usize], ..Heard::default() };
+    let mut answers = app.ask(asking).await?;
+    while let Some(piece) = answers.next().await {
+        match piece? {
+            Piece::Text { index, text, .. } => heard.texts[index as usize] += &text,
+            Piece::Prompt { index: 0, tokens } => heard.prompt.extend(tokens),
+            Piece::Finished { reason, .. } => heard.reasons.push(reason),
+            _ => {}
+        }
+    }
+    Ok(heard)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn answers_to_programs_keep_to_their_format() {
+    let home = Home::new();
+    let app = home.start().await;
+    let schema = json!({
+        "type": "object",
+        "properties": {"city": {"type": "string", "maxLength": 10}, "large": {"type": "boolean"}},
+        "required": ["city", "large"],
+        "additionalProperties": false,
+    });
+    let asked = asking(chat("Name a city."), Some(Format::JsonSchema(schema)));
+    let heard = hear(&app, Asking { count: 3, ..asked }).await.unwrap();
+    assert_eq!(heard.reasons, [Reason::End; 3]);
+    for text in &heard.texts {
+        let value: Value = serde_json::from_str(text).unwrap();
+        assert!(value["city"].as_str().is_some_and(|city| city.chars().count() <= 10), "{text}");
+        assert!(value["large"].is_boolean() && value.as_object().is_some_and(|fields| fields.len() == 2), "{text}");
+    }
+    let yes = asking(chat("Yes or no?"), Some(Format::Regex("yes|no".to_string())));
+    assert!(["yes", "no"].contains(&hear(&app, yes).await.unwrap().texts[0].as_str()));
+    let animal = asking(chat("?"), Some(Format::Lark("start: \"羊驼\" | \"llama\"".to_string())));
+    assert!(["羊驼", "llama"].contains(&hear(&app, animal).await.unwrap().texts[0].as_str()));
+    let object = hear(&app, asking(chat("Hello"), Some(Format::JsonObject))).await.unwrap();
+    assert!(object.texts[0].starts_with('{'), "{object:?}");
+    app.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_format_that_is_not_understood_is_refused_with_the_reason() {
+    let home = Home::new();
+    let app = home.start().await;
+    for (format, reason) in [
+        (Format::JsonSchema(json!({"type": "objekt"})), "objekt"),
+        (Format::Lark("start: nothing".to_string()), "nothing"),
+        (Format::Regex("(".to_string()), "regex"),
+    ] {
+        let error = hear(&app, asking(chat("Hello"), Some(format))).await.unwrap_err();
+        assert_eq!(error.code, Code::FormatInvalid);
+        assert!(error.values["reason"].contains(reason), "{error:?}");
+    }
+    app.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_echo_tells_the_tokens_of_the_prompt() {
+    let home = Home::new();
+    let app = home.start().await;
+    let text = "Alpacas live in the mountains.";
+    let tokens = app.api_tokenize(None, text.to_string(), true).await.unwrap();
+    let asked = Asking { echo: true, logprobs: Some(2), count: 2, ..asking(Asked::Text(text.to_string()), None) };
+    let heard = hear(&app, asked).await.unwrap();
+    assert_eq!(heard.prompt.iter().map(|token| token.id).collect::<Vec<_>>(), tokens);
+    let (first, rest) = heard.prompt.split_first().unwrap();
+    assert!(first.logprob.is_nan() && first.top.is_empty());
+    assert!(rest.iter().all(|token| token.logprob <= 0.0 && token.top.len() == 2 && token.top[0].1 >= token.logprob));
+    let said: Vec<u8> = rest.iter().flat_map(|token| token.bytes.clone()).collect();
+    assert_eq!(String::from_utf8(said).unwrap().trim_start(), text);
+    app.shut_down().await;
+}
