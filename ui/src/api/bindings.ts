@@ -1477,6 +1477,8 @@ export const CODE_VALUES = {
   template_failed: ["model", "reason"],
   /** There is no template of this name. */
   template_unknown: ["template"],
+  /** The form that an answer was to keep to (a schema, a grammar, an expression) is not understood, or asks too much. */
+  format_invalid: ["reason"],
   /** A base model continues text and has no template: it cannot chat. */
   model_is_base: ["model"],
   /** The prompt does not fit into the context, by so many tokens. */
