@@ -34,6 +34,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("memmap2", &["huacaya-weights"]),
     ("tokenizers", &["huacaya-engine"]),
     ("minijinja", &["huacaya-engine"]),
+    ("llguidance", &["huacaya-engine"]),
     ("reqwest", &["huacaya-hub"]),
     ("hf-hub", &["huacaya-hub"]),
 ];
