@@ -8,7 +8,7 @@ use std::{
 };
 
 use huacaya_engine::{Event, Request, TokenStream};
-use huacaya_store::{ChatId, Ending, Finish, Made, MessageId, MessageState, Stats};
+use huacaya_store::{ChatId, Ending, Finish, Made, MessageId, MessageState, ModelId, Stats};
 use tokio::{
     sync::{mpsc, watch},
     time::{MissedTickBehavior, interval, sleep},
@@ -52,6 +52,7 @@ enum Wish {
 
 struct Writing {
     chat: ChatId,
+    model: ModelId,
     wish: watch::Sender<Wish>,
 }
 
@@ -71,6 +72,11 @@ impl Answers {
     /// The answers of a chat.
     pub(crate) fn of(&self, chat: ChatId) -> Vec<MessageId> {
         self.lock().iter().filter(|(_, writing)| writing.chat == chat).map(|(message, _)| *message).collect()
+    }
+
+    /// The answers that a model gives.
+    fn with(&self, model: ModelId) -> Vec<MessageId> {
+        self.lock().iter().filter(|(_, writing)| writing.model == model).map(|(message, _)| *message).collect()
     }
 
     /// Whether it was there to be stopped.
@@ -126,7 +132,7 @@ impl App {
     /// Starts to write the answer whose row is there.
     pub(crate) fn write_answer(&self, message: MessageId, plan: Plan) {
         let (wish, wishes) = watch::channel(Wish::GoOn);
-        self.inner.answers.lock().insert(message, Writing { chat: plan.chat, wish });
+        self.inner.answers.lock().insert(message, Writing { chat: plan.chat, model: plan.settled.model, wish });
         if self.inner.closing() {
             self.inner.answers.close();
         }
@@ -157,9 +163,8 @@ impl App {
         }
     }
 
-    pub(crate) async fn stop_all_answers(&self) {
-        let all: Vec<MessageId> = self.inner.answers.lock().keys().copied().collect();
-        for message in all {
+    pub(crate) async fn stop_answers_with(&self, model: ModelId) {
+        for message in self.inner.answers.with(model) {
             self.stop_answer(message).await;
         }
     }

@@ -20,7 +20,7 @@ use crate::{
     chosen::ChosenPaths,
     error::{Code, Error, Result},
     jobs::Jobs,
-    loading::Place,
+    loading::{self, Place},
     log,
     network::{self, Line},
     places::Places,
@@ -122,6 +122,7 @@ impl App {
         };
         let app = App { inner: Arc::new(inner) };
         app.inner.runtime.spawn(network::keep_written(Arc::downgrade(&app.inner)));
+        app.inner.runtime.spawn(loading::forget_unused(Arc::downgrade(&app.inner)));
         if let Some(repair) = opened.repaired {
             app.tell_repair(&repair).await?;
         }
@@ -160,9 +161,9 @@ impl App {
         Changes { store: self.inner.store.clone(), subscription: None, next: Instant::now() }
     }
 
-    /// Whether an answer is being written or a job runs.
+    /// Whether an answer is being written, for the window or a program, or a job runs.
     pub fn busy(&self) -> bool {
-        self.inner.answers.busy() || self.inner.jobs.busy()
+        self.inner.answers.busy() || self.inner.jobs.busy() || self.inner.serving.busy()
     }
 
     /// Where its data lives.
@@ -177,6 +178,7 @@ impl App {
         }
         self.inner.answers.close();
         self.inner.jobs.close();
+        self.inner.serving.close();
         let until = Instant::now() + SHUT_DOWN_MAX;
         while (self.busy() || self.inner.jobs.has_threads()) && Instant::now() < until {
             sleep(Duration::from_millis(10)).await;

@@ -114,7 +114,7 @@ impl App {
 
     /// A text's tokens; exact where the chat's model is in memory.
     pub(crate) fn count(&self, settled: &Settled, text: &str) -> (usize, bool) {
-        match self.inner.place.now().filter(|loaded| loaded.id == settled.model) {
+        match self.inner.place.of(settled.model) {
             Some(loaded) => (loaded.model.tokenize(text).len(), true),
             None => (guess_tokens(text), false),
         }
@@ -128,7 +128,7 @@ impl App {
     }
 
     fn refuse(&self, settled: &Settled, body: &Body) -> Result<()> {
-        let Some(loaded) = self.inner.place.now().filter(|loaded| loaded.id == settled.model) else { return Ok(()) };
+        let Some(loaded) = self.inner.place.of(settled.model) else { return Ok(()) };
         let context = loaded.model.context();
         let taken = loaded.model.tokenize(&with_attachments(body)).len()
             + loaded.model.tokenize(&settled.system).len()

@@ -250,9 +250,9 @@ impl App {
         })
     }
 
-    /// Leaves a core free from now on, or takes it again: also for the model in memory.
+    /// Leaves a core free from now on, or takes it again: also for the models in memory.
     pub(crate) fn set_quiet(&self, quiet: bool) {
-        if let Some(loaded) = self.inner.place.now() {
+        for loaded in self.inner.place.all() {
             loaded.model.set_quiet(quiet);
         }
     }

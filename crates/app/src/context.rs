@@ -57,7 +57,7 @@ impl App {
     }
 
     fn measure(&self, settled: &Settled, made_for: u32, page: bool, turns: Turns, draft: &Body) -> Result<ContextUse> {
-        let loaded = self.inner.place.now().filter(|loaded| loaded.id == settled.model);
+        let loaded = self.inner.place.of(settled.model);
         let context = loaded.as_ref().map_or(made_for as usize, |loaded| loaded.model.context());
         let reserve = settled.reserve(context);
         let count = |text: &str| self.count(settled, text).0;

@@ -1,20 +1,27 @@
-//! The model in memory: one at a time, loaded by a job, kept from being replaced while it answers.
+//! Models in memory: loaded by a job, kept from leaving while they answer, the longest unused gone when memory is short.
+
+mod place;
+
+pub use place::{Lease, Loaded};
+pub(crate) use place::{Place, Side};
 
 use std::{
-    collections::HashMap,
     path::Path,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
+    pin::pin,
+    sync::{Arc, Weak},
+    time::{Duration, Instant},
 };
 
 use huacaya_engine::{Adapter, LoadOptions, Memory};
 use huacaya_progress::{Progress, Watch};
 use huacaya_store::{JobId, Model, ModelFile, ModelId, Parameters, Strength};
 use sysinfo::{MemoryRefreshKind, RefreshKind, System};
-use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock};
+use tokio::sync::OwnedRwLockWriteGuard;
 
 use crate::{
-    App, blocking, computing,
+    App,
+    app::Inner,
+    blocking, computing,
     error::{Code, Error, Result},
     jobs::{Outcome, Task, Tell},
     models::{Fit, FitChoice, Verdict},
@@ -27,34 +34,16 @@ const WELL: f64 = 0.8;
 const CONTEXT_LEAST: u32 = 512;
 /// How often a load looks whether the answers of the model before are over.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// How often models that nobody uses any more are looked for: much finer than the minutes that a person sets.
+const UNUSED_EVERY: Duration = Duration::from_secs(15);
 /// How often an answer tries again when another model takes the place of the one that it had loaded.
 const TRIES_MAX: usize = 8;
-
-/// A model in memory, and what it was loaded from.
-#[derive(Clone)]
-pub struct Loaded {
-    pub id: ModelId,
-    pub model: Arc<huacaya_engine::Model>,
-    file: ModelFile,
-    options: LoadOptions,
-    adapters: Adapters,
-}
-
-/// The adapters that were read for the model in memory, with the files that they were read from.
-type Adapters = Arc<Mutex<HashMap<ModelId, (ModelFile, Arc<Adapter>)>>>;
 
 /// An adapter that an answer is made with.
 pub(crate) struct Beside {
     pub(crate) name: String,
     pub(crate) adapter: Arc<Adapter>,
     pub(crate) strength: f32,
-}
-
-/// A hold on the model in memory: while it lives, nothing replaces it.
-pub struct Lease {
-    pub model: Arc<huacaya_engine::Model>,
-    adapters: Adapters,
-    _hold: OwnedRwLockReadGuard<()>,
 }
 
 /// While it lives, somebody waits for this load; dropped before the end (the answer was stopped), it stops the load too.
@@ -66,27 +55,6 @@ struct Wanted<'a> {
 impl Drop for Wanted<'_> {
     fn drop(&mut self) {
         self.app.inner.jobs.stop(self.job);
-    }
-}
-
-/// The place for one model.
-#[derive(Default)]
-pub(crate) struct Place {
-    /// Read by who answers, written by who replaces.
-    hold: Arc<RwLock<()>>,
-    /// Answers that wait for the same model have it loaded once.
-    turn: tokio::sync::Mutex<()>,
-    loaded: Mutex<Option<Loaded>>,
-}
-
-impl Place {
-    fn slot(&self) -> MutexGuard<'_, Option<Loaded>> {
-        self.loaded.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The model in memory, for a look at its words and its template.
-    pub(crate) fn now(&self) -> Option<Loaded> {
-        self.slot().clone()
     }
 }
 
@@ -106,23 +74,27 @@ pub(crate) fn load(app: &App, id: ModelId, asked: &Asked, tell: Tell<'_>, watch:
     let runtime = &app.inner.runtime;
     let (row, file) = runtime.block_on(app.loadable_model(id))?;
     let options = runtime.block_on(app.load_options(&row, context))?;
-    // Answers of the model before come to their end first.
-    let _hold = loop {
-        let there = app.inner.place.now().is_some_and(|loaded| loaded.serves(id, &file, &options, context));
-        if there && !tune {
-            return Ok(Outcome::Loaded { model: id });
-        }
-        match app.inner.place.hold.clone().try_write_owned() {
-            Ok(hold) => break hold,
-            Err(_) if watch(Progress::default()).is_break() => return Err(Error::stopped()),
-            Err(_) => std::thread::sleep(LOOK_EVERY),
-        }
-    };
-    let options = fitting(&row, &file, options, context, anyway, held(&app.inner.place))?;
-    if let Some(before) = app.inner.place.slot().take() {
-        tracing::info!(model = before.id.0, "a model leaves the memory");
-        runtime.block_on(app.inner.store.set_loaded(before.id, None))?;
+    let place = &app.inner.place;
+    let _hold = patiently(watch, || place.hold.clone().try_read_owned().ok())?;
+    let _coming = patiently(watch, || place.coming.clone().try_lock_owned().ok())?;
+    let side = place.side_of(id);
+    if !tune && place.has(side, |loaded| loaded.serves(id, &file, &options, context)) {
+        return Ok(Outcome::Loaded { model: id });
     }
+    let options = fitting(&row, &file, options, context, anyway, place.held())?;
+    let needed = estimate(&row, &file, &options)?.total();
+    let leaving = place.make_way(id, side);
+    loop {
+        let verdict = verdict(needed, place.room(free_bytes()));
+        if verdict == Verdict::Well || !place.ask_longest_unused(verdict == Verdict::TooLarge) {
+            break;
+        }
+    }
+    // Answers of models that leave come to their end first.
+    let gone = patiently(watch, || place.take_leaving())?;
+    drop(leaving);
+    runtime.block_on(app.note_gone(&gone))?;
+    drop(gone);
     tracing::info!(model = id.0, context = options.context, "loading a model");
     let mut model =
         huacaya_engine::Model::load(&file.path, &options, watch).map_err(|error| Error::of_model(&row.name, error))?;
@@ -133,15 +105,31 @@ pub(crate) fn load(app: &App, id: ModelId, asked: &Asked, tell: Tell<'_>, watch:
     }
     let device = model.device().to_string();
     let asked = LoadOptions { context: context.map(|tokens| tokens as usize), ..options };
-    *app.inner.place.slot() =
-        Some(Loaded { id, model: Arc::new(model), file, options: asked, adapters: Adapters::default() });
+    place.add(Loaded { id, model: Arc::new(model), file, options: asked, adapters: Arc::default() }, side);
     runtime.block_on(app.inner.store.set_loaded(id, Some(&device)))?;
     Ok(Outcome::Loaded { model: id })
 }
 
-/// What the model in memory takes, and would give back.
-fn held(place: &Place) -> u64 {
-    place.slot().as_ref().map_or(0, |loaded| loaded.model.memory().weights)
+/// Tries until it works, or until the watch does not want to wait any more.
+fn patiently<T>(watch: Watch<'_>, mut attempt: impl FnMut() -> Option<T>) -> Result<T> {
+    loop {
+        match attempt() {
+            Some(done) => return Ok(done),
+            None if watch(Progress::default()).is_break() => return Err(Error::stopped()),
+            None => std::thread::sleep(LOOK_EVERY),
+        }
+    }
+}
+
+/// Takes models that no program uses any more out of the memory, where the person set for how long they may stay.
+pub(crate) async fn forget_unused(app: Weak<Inner>) {
+    loop {
+        tokio::time::sleep(UNUSED_EVERY).await;
+        let Some(inner) = app.upgrade().filter(|inner| !inner.closing()) else { return };
+        if let Err(error) = (App { inner }).unload_unused(Instant::now()).await {
+            tracing::warn!(%error, "models that nobody uses stay in memory");
+        }
+    }
 }
 
 /// Options whose context fits into the memory; where none was asked for, the longest that does.
@@ -206,9 +194,9 @@ fn compare(memory: &Memory, free: u64) -> Fit {
 }
 
 impl App {
-    /// What the model in memory takes, and would give back.
+    /// What the models in memory take, and would give back.
     pub(crate) fn held_bytes(&self) -> u64 {
-        held(&self.inner.place)
+        self.inner.place.held()
     }
 
     /// Loads a model as a job.
@@ -218,14 +206,36 @@ impl App {
     }
 
     pub(crate) async fn unload_model(&self, model: ModelId) -> Result<()> {
-        if self.inner.place.now().is_none_or(|loaded| loaded.id != model) {
+        let place = &self.inner.place;
+        if place.of(model).is_none() {
             return Ok(());
         }
-        self.stop_all_answers().await;
-        let _hold = self.inner.place.hold.clone().write_owned().await;
-        let gone = self.inner.place.slot().take_if(|loaded| loaded.id == model);
-        if gone.is_some() {
-            self.inner.store.set_loaded(model, None).await?;
+        let _coming = place.coming.lock().await;
+        let leaving = place.cut(model);
+        self.stop_answers_with(model).await;
+        let gone = loop {
+            match place.take_leaving() {
+                Some(gone) => break gone,
+                None => tokio::time::sleep(LOOK_EVERY).await,
+            }
+        };
+        drop(leaving);
+        self.note_gone(&gone).await
+    }
+
+    /// Takes models out of the memory that no program has used for as long, by `now`, as the setting `server_ttl` says (in
+    /// minutes; without it they stay). The window's model stays in any case.
+    pub async fn unload_unused(&self, now: Instant) -> Result<()> {
+        let Some(minutes) = self.setting::<u64>("server_ttl").await? else { return Ok(()) };
+        let Ok(_coming) = self.inner.place.coming.try_lock() else { return Ok(()) };
+        let gone = self.inner.place.take_unused(now, Duration::from_secs(60 * minutes));
+        self.note_gone(&gone).await
+    }
+
+    async fn note_gone(&self, gone: &[Loaded]) -> Result<()> {
+        for loaded in gone {
+            tracing::info!(model = loaded.id.0, "a model leaves the memory");
+            self.inner.store.set_loaded(loaded.id, None).await?;
         }
         Ok(())
     }
@@ -233,7 +243,7 @@ impl App {
     pub(crate) async fn estimate(&self, model: ModelId, context: Option<u32>) -> Result<Fit> {
         let (row, file) = self.loadable_model(model).await?;
         let options = self.load_options(&row, context).await?;
-        let held = held(&self.inner.place);
+        let held = self.held_bytes();
         blocking(move || Ok(compare(&estimate(&row, &file, &options)?, free_bytes() + held))).await
     }
 
@@ -253,17 +263,22 @@ impl App {
 
     /// A hold on this model in memory; it is loaded first where it is not there (with this context, where one is asked for).
     pub async fn lease(&self, id: ModelId, context: Option<u32>) -> Result<Lease> {
+        self.lease_for(Side::Window, id, context).await
+    }
+
+    pub(crate) async fn lease_for(&self, side: Side, id: ModelId, context: Option<u32>) -> Result<Lease> {
+        let place = &self.inner.place;
+        let _asked = (side == Side::Programs).then(|| place.wait_for(id));
         let mut turn = None;
         for _ in 0..TRIES_MAX {
-            let hold = self.inner.place.hold.clone().read_owned().await;
+            let hold = place.hold.clone().read_owned().await;
             let (row, file) = self.loadable_model(id).await?;
             let wanted = self.load_options(&row, context).await?;
-            if let Some(loaded) = self.inner.place.now().filter(|loaded| loaded.serves(id, &file, &wanted, context)) {
-                return Ok(Lease { model: loaded.model, adapters: loaded.adapters, _hold: hold });
+            if let Some(lease) = place.lease(hold, side, |loaded| loaded.serves(id, &file, &wanted, context)) {
+                return Ok(lease);
             }
-            drop(hold);
             if turn.is_none() {
-                turn = Some(self.inner.place.turn.lock().await);
+                turn = Some(place.turn.lock().await);
                 continue;
             }
             let context = wanted.context.map(|tokens| tokens as u32);
@@ -305,12 +320,6 @@ fn of_adapter(name: &str, error: huacaya_engine::Error) -> Error {
     }
 }
 
-impl Lease {
-    fn adapters(&self) -> MutexGuard<'_, HashMap<ModelId, (ModelFile, Arc<Adapter>)>> {
-        self.adapters.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
 impl Loaded {
     /// Whether this is what was asked for. A context that nobody asked for is no reason to load again.
     fn serves(&self, id: ModelId, file: &ModelFile, wanted: &LoadOptions, context: Option<u32>) -> bool {
@@ -324,7 +333,7 @@ impl Loaded {
     }
 }
 
-/// A model that left the memory for a while, and how it was asked for.
+/// The window's model, which left the memory for a while, and how it was asked for. What programs use comes when they ask.
 pub(crate) struct Before {
     model: ModelId,
     context: Option<u32>,
@@ -333,7 +342,7 @@ pub(crate) struct Before {
 impl Before {
     /// Loads it again, as a job, unless another model is there by now.
     pub(crate) fn restore(self, app: &App) {
-        if app.inner.place.now().is_some() || app.inner.closing() {
+        if app.inner.place.of_window().is_some() || app.inner.closing() {
             return;
         }
         if let Err(error) = app.inner.runtime.block_on(app.load_model(self.model, self.context, false)) {
@@ -342,7 +351,7 @@ impl Before {
     }
 }
 
-/// While it lives, no model of a chat is in memory and none comes.
+/// While it lives, no model is in memory and none comes.
 pub(crate) struct Quiet {
     before: Option<Before>,
     _hold: OwnedRwLockWriteGuard<()>,
@@ -355,22 +364,27 @@ impl Quiet {
     }
 }
 
-/// Waits for answers in progress, then takes the model in memory out of it.
+/// Waits for answers in progress (new ones wait behind it), then takes all models out of the memory.
 pub(crate) fn quiet(app: &App, watch: Watch<'_>) -> Result<Quiet> {
-    let hold = loop {
-        match app.inner.place.hold.clone().try_write_owned() {
-            Ok(hold) => break hold,
-            Err(_) if watch(Progress::default()).is_break() => return Err(Error::stopped()),
-            Err(_) => std::thread::sleep(LOOK_EVERY),
+    let (place, runtime) = (&app.inner.place, &app.inner.runtime);
+    let hold = runtime.block_on(async {
+        let mut wanted = pin!(place.hold.clone().write_owned());
+        loop {
+            tokio::select! {
+                hold = &mut wanted => break Ok(hold),
+                () = tokio::time::sleep(LOOK_EVERY) => {
+                    if watch(Progress::default()).is_break() {
+                        break Err(Error::stopped());
+                    }
+                }
+            }
         }
-    };
-    let before = app.inner.place.slot().take().map(|loaded| {
-        tracing::info!(model = loaded.id.0, "a model leaves the memory for a measurement");
-        Before { model: loaded.id, context: loaded.options.context.map(|tokens| tokens as u32) }
-    });
-    if let Some(before) = &before {
-        app.inner.runtime.block_on(app.inner.store.set_loaded(before.model, None))?;
-    }
+    })?;
+    let before = place
+        .of_window()
+        .map(|loaded| Before { model: loaded.id, context: loaded.options.context.map(|tokens| tokens as u32) });
+    let gone = place.take_all();
+    runtime.block_on(app.note_gone(&gone))?;
     Ok(Quiet { before, _hold: hold })
 }
 

@@ -5,6 +5,7 @@
 
 mod asking;
 mod format;
+mod log;
 mod models;
 mod pieces;
 mod token;
@@ -21,7 +22,7 @@ use std::sync::{
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use ts_rs::TS;
 
 use crate::{
@@ -75,11 +76,46 @@ pub struct ServerSettings {
 pub(crate) struct Line {
     turns: Arc<Semaphore>,
     waiting: AtomicUsize,
+    /// Requests whose rows do not say yet what became of them.
+    open: Arc<AtomicUsize>,
+    closing: watch::Sender<bool>,
 }
 
 impl Default for Line {
     fn default() -> Line {
-        Line { turns: Arc::new(Semaphore::new(AT_ONCE)), waiting: AtomicUsize::new(0) }
+        Line {
+            turns: Arc::new(Semaphore::new(AT_ONCE)),
+            waiting: AtomicUsize::new(0),
+            open: Arc::default(),
+            closing: watch::Sender::new(false),
+        }
+    }
+}
+
+impl Line {
+    pub(crate) fn busy(&self) -> bool {
+        self.open.load(Ordering::Acquire) > 0
+    }
+
+    /// Ends the answers under way.
+    pub(crate) fn close(&self) {
+        self.closing.send_replace(true);
+    }
+}
+
+/// A request whose row does not say yet what became of it.
+struct Open(Arc<AtomicUsize>);
+
+impl Open {
+    fn new(count: &Arc<AtomicUsize>) -> Open {
+        count.fetch_add(1, Ordering::AcqRel);
+        Open(count.clone())
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
     }
 }
 
@@ -141,10 +177,14 @@ impl App {
         Ok(self.inner.store.set_setting(STATE, value).await?)
     }
 
-    /// A turn at the engine; where the line is too long, an error that says when to come again.
-    async fn turn(&self) -> Result<OwnedSemaphorePermit> {
+    /// A turn at the engine for so many answers, at most [`AT_ONCE`]; where the line is too long, an error that says when to
+    /// come again.
+    async fn turn(&self, answers: u32) -> Result<OwnedSemaphorePermit> {
         let line = &self.inner.serving;
-        if let Ok(turn) = line.turns.clone().try_acquire_owned() {
+        if self.inner.closing() {
+            return Err(Error::closing());
+        }
+        if let Ok(turn) = line.turns.clone().try_acquire_many_owned(answers) {
             return Ok(turn);
         }
         let most = self.setting("server_queue").await?.unwrap_or(QUEUE_USUAL);
@@ -154,7 +194,11 @@ impl App {
             let detail = format!("{most} requests wait already; try again in {RETRY_SECONDS} seconds");
             return Err(Error::new(Code::Busy, detail).with("seconds", RETRY_SECONDS));
         }
-        let turn = line.turns.clone().acquire_owned().await.map_err(Error::internal);
+        let mut closing = line.closing.subscribe();
+        let turn = tokio::select! {
+            turn = line.turns.clone().acquire_many_owned(answers) => turn.map_err(Error::internal),
+            _ = closing.wait_for(|closing| *closing) => Err(Error::closing()),
+        };
         drop(waiting);
         turn
     }
@@ -182,6 +226,12 @@ mod tests {
             ("server_origins", json!(["*"]), false),
             ("server_origins", json!(["http://a.example/path"]), false),
             ("server_state", json!({"state": "off"}), false),
+            ("server_queue", json!(0), true),
+            ("server_queue", json!(QUEUE_MAX + 1), false),
+            ("server_ttl", json!(5), true),
+            ("server_ttl", json!(0), false),
+            ("server_on", json!("yes"), false),
+            ("server_log_text", json!(true), true),
         ] {
             assert_eq!(fits(key, &value), Some(fit), "{key} {value}");
         }

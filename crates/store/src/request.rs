@@ -143,15 +143,16 @@ impl Store {
         Ok(id)
     }
 
-    /// What became of it: its state, counts, error and text. One that was forgotten meanwhile stays so.
+    /// What became of it: its model, state, counts, error and text. One that was forgotten meanwhile stays so.
     pub async fn end_request(&self, request: &Request) -> Result<()> {
         let mut write = self.write("note the end of the request").await?;
         let attempt = write.attempt;
         sqlx::query(
-            "UPDATE requests SET took_ms = ? - begun_ms, state = ?, prompt_tokens = ?, tokens = ?, error = ?, text = ?,
+            "UPDATE requests SET took_ms = ? - begun_ms, model = ?, state = ?, prompt_tokens = ?, tokens = ?, error = ?, text = ?,
                 owner = NULL WHERE id = ?",
         )
         .bind(now_ms())
+        .bind(&request.model)
         .bind(request.state.name())
         .bind(request.prompt_tokens)
         .bind(request.tokens)

@@ -1,13 +1,19 @@
 //! A request for answers, and the answers as they come.
 
+use std::sync::Arc;
+
 use huacaya_engine::{
-    Event, Request, TokenStream,
+    Event, Model, Request, Stopper, TokenStream,
     template::{Chat, Prompt, Role, Turn},
 };
 use huacaya_store::{Parameters, Request as Row, RequestState};
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
 
-use super::{Format, Piece, Reason, TokenProbability, Usage, models::check_tokens};
+use super::{
+    Format, Piece, Reason, TokenProbability, Usage,
+    log::{Log, cut},
+    models::check_tokens,
+};
 use crate::{
     App, blocking,
     error::{Code, Error, Result},
@@ -22,8 +28,6 @@ pub const COUNT_MAX: u32 = 8;
 pub const LOGPROBS_MAX: u32 = 20;
 /// Pieces between the engine and a slow client.
 const QUEUE: usize = 256;
-/// A log is to be read; what is longer is cut.
-const TEXT_KEPT_MAX: usize = 64 << 10;
 
 /// What is asked.
 #[derive(Clone, Debug)]
@@ -90,46 +94,40 @@ pub struct Said {
 
 /// Answers as they come. Dropping it stops the work within one token, and the request's row says so.
 pub struct Answers {
-    pieces: mpsc::Receiver<(u32, Result<Event, huacaya_engine::Error>)>,
+    begun: Begun,
     /// Answers that have not ended.
     open: u32,
     log: Log,
+    closing: watch::Receiver<bool>,
+}
+
+/// What the engine was asked.
+struct Begun {
+    pieces: mpsc::Receiver<(u32, Result<Event, huacaya_engine::Error>)>,
+    stoppers: Vec<Stopper>,
+    model: Arc<Model>,
     wants_tokens: Option<usize>,
+    /// Whether the person takes the model out of the memory.
+    cut: watch::Receiver<bool>,
     _lease: Lease,
     _turn: OwnedSemaphorePermit,
 }
 
-/// The request's row; written when it goes.
-struct Log {
-    app: App,
-    row: Row,
-    keeps_text: bool,
-    model: std::sync::Arc<huacaya_engine::Model>,
+impl Drop for Begun {
+    fn drop(&mut self) {
+        self.stoppers.iter().for_each(Stopper::stop);
+    }
 }
 
 impl App {
-    /// Begins to answer. A prompt that does not fit is an error, never cut.
+    /// Begins to answer. A prompt that does not fit is an error, never cut; an answer ends where the context does.
     pub async fn ask(&self, asking: Asking) -> Result<Answers> {
-        let mut row = Row { method: asking.source.method.clone(), path: asking.source.path.clone(), ..Row::default() };
-        row.model = asking.model.clone().unwrap_or_default();
-        let keeps_text = self.setting("server_log_text").await?.unwrap_or(false);
-        if keeps_text {
-            row.text = Some(words_of(&asking.prompt));
-        }
-        row.id = self.inner.store.add_request(&row).await?;
-        let begun = self.begin(asking, &mut row).await;
-        match begun {
-            Ok((pieces, open, lease, turn, wants_tokens)) => {
-                let model = lease.model.clone();
-                let log = Log { app: self.clone(), row, keeps_text, model };
-                Ok(Answers { pieces, open, log, wants_tokens, _lease: lease, _turn: turn })
-            }
-            Err(error) => {
-                row.state = RequestState::Failed;
-                row.error = Some(error.code.as_str().to_string());
-                self.inner.store.end_request(&row).await?;
-                Err(error)
-            }
+        let mut log = self.log_request(&asking.source, asking.model.as_deref(), || words_of(&asking.prompt)).await?;
+        let closing = self.inner.serving.closing.subscribe();
+        let count = asking.count;
+        match self.begin(asking, &mut log.row).await {
+            Ok(begun) => Ok(Answers { begun, open: count, log, closing }),
+            Err(error) => Err(log.failed(error)),
         }
     }
 
@@ -137,10 +135,11 @@ impl App {
         let Asking { model, prompt, parameters, count, logprobs, echo, format, .. } = asking;
         check_counts(count, logprobs)?;
         parameters::check(&parameters)?;
-        let turn = self.turn().await?;
+        let turn = self.turn(count).await?;
         let (found, lease) = self.api_lease(model.as_deref()).await?;
         row.model = found.name.clone();
         let settled = self.settle(None, Some(found.id), &parameters).await?;
+        check_bias(&lease.model, &settled.parameters)?;
         if let Asked::Tokens(tokens) = &prompt {
             check_tokens(&found.name, &lease.model, tokens)?;
         }
@@ -157,22 +156,13 @@ impl App {
             }
         });
         let (tokens, context) = (tokens.await?, lease.model.context());
-        if tokens == 0 {
-            return Err(Error::new(Code::MessageEmpty, "the prompt is empty"));
-        }
-        let wanted = parameters.tokens_max.map_or(1, |most| most as usize);
-        if tokens + wanted > context {
-            let over = tokens + wanted - context;
-            let detail = format!(
-                "the model's context has {context} tokens; the prompt has {tokens} and {wanted} are asked for: {over} too many"
-            );
-            return Err(Error::new(Code::PromptTooLong, detail).with("over", over).with("context", context));
-        }
+        check_length(tokens, context)?;
         row.prompt_tokens = tokens as u32;
-        let tokens_max = parameters.tokens_max.map_or(context - tokens, |most| most as usize);
+        let tokens_max = parameters.tokens_max.map_or(usize::MAX, |most| most as usize).min(context - tokens);
         let (sender, pieces) = mpsc::channel(QUEUE);
         let mut drawn = settled.parameters.clone();
         parameters::draw_seed(&mut drawn);
+        let mut stoppers = Vec::new();
         for index in 0..count {
             let mut sampling = parameters::sampling(&drawn);
             sampling.guidance = 1.0;
@@ -191,14 +181,39 @@ impl App {
                 speculate: true,
                 draft: None,
             };
-            read(self.inner.engine.generate(request), index, sender.clone())?;
+            let stream = self.inner.engine.generate(request);
+            stoppers.push(stream.stopper());
+            read(stream, index, sender.clone())?;
         }
-        Ok((pieces, count, lease, turn, logprobs.map(|most| most as usize)))
+        let (wants_tokens, model, cut) = (logprobs.map(|most| most as usize), lease.model.clone(), lease.cut());
+        Ok(Begun { pieces, stoppers, model, wants_tokens, cut, _lease: lease, _turn: turn })
     }
 }
 
-type Begun =
-    (mpsc::Receiver<(u32, Result<Event, huacaya_engine::Error>)>, u32, Lease, OwnedSemaphorePermit, Option<usize>);
+fn check_length(tokens: usize, context: usize) -> Result<()> {
+    if tokens == 0 {
+        return Err(Error::new(Code::MessageEmpty, "the prompt is empty"));
+    }
+    if tokens < context {
+        return Ok(());
+    }
+    // A place for the answer's first token.
+    let over = tokens + 1 - context;
+    let detail = format!(
+        "the prompt has {tokens} tokens and the model's context {context}: it is {over} too long for an answer"
+    );
+    Err(Error::new(Code::PromptTooLong, detail).with("over", over).with("context", context))
+}
+
+fn check_bias(model: &Model, parameters: &Parameters) -> Result<()> {
+    let vocabulary = model.tokenizer().vocabulary_size();
+    let Some((id, _)) = parameters.logit_bias.iter().flatten().find(|(id, _)| *id as usize >= vocabulary) else {
+        return Ok(());
+    };
+    let detail = format!("logit_bias is for token {id}, but the model knows only {vocabulary}");
+    let error = Error::new(Code::ParameterInvalid, detail).with("parameter", "logit_bias").with("value", id);
+    Err(error.with("least", 0).with("most", vocabulary - 1))
+}
 
 fn check_counts(count: u32, logprobs: Option<u32>) -> Result<()> {
     for (name, value, least, most) in
@@ -230,7 +245,8 @@ fn read(
     Ok(())
 }
 
-/// The prompt for the engine. Without a message of the system, the one that holds in the window; an empty one: none.
+/// The prompt for the engine. Without a message of the system, the one that holds in the window; an empty one: none. A last
+/// message of the assistant is the beginning of the answer.
 pub(super) fn prompt_of(asked: &Asked, settled: &Settled) -> Result<Prompt> {
     let said = match asked {
         Asked::Text(text) => return Ok(Prompt::Raw(text.clone())),
@@ -262,14 +278,16 @@ pub(super) fn prompt_of(asked: &Asked, settled: &Settled) -> Result<Prompt> {
             _ => turns.push(Turn { role, text: message.text.clone(), thought: message.thought.clone() }),
         }
     }
+    // What the model is to go on with.
+    let begin = turns.pop_if(|last| last.role == Role::Assistant).map_or_else(String::new, |last| last.text);
     if turns.is_empty() {
         return Err(Error::new(Code::MessageEmpty, "there is no message of the user to answer"));
     }
     let system = if system.is_empty() { settled.system.clone() } else { system.join("\n\n") };
-    Ok(Prompt::Chat(Chat { system, turns, thinking: settled.parameters.thinking, ..Chat::default() }))
+    Ok(Prompt::Chat(Chat { system, turns, begin, thinking: settled.parameters.thinking, ..Chat::default() }))
 }
 
-fn words_of(asked: &Asked) -> String {
+pub(super) fn words_of(asked: &Asked) -> String {
     let mut words = match asked {
         Asked::Chat(said) => {
             said.iter().map(|said| format!("{}: {}", said.role, said.text)).collect::<Vec<_>>().join("\n")
@@ -281,10 +299,6 @@ fn words_of(asked: &Asked) -> String {
     words
 }
 
-fn cut(text: &mut String) {
-    text.truncate(text.floor_char_boundary(TEXT_KEPT_MAX));
-}
-
 impl Answers {
     /// The name of the model that answers.
     pub fn model(&self) -> &str {
@@ -292,50 +306,50 @@ impl Answers {
     }
 
     /// The model itself, for its tokens.
-    pub fn engine(&self) -> &huacaya_engine::Model {
-        &self.log.model
+    pub fn engine(&self) -> &Model {
+        &self.begun.model
     }
 
     /// The next piece of any of the answers; `None` when all have ended. An error ends all of them.
     pub async fn next(&mut self) -> Option<Result<Piece>> {
         while self.open > 0 {
-            let Some((index, event)) = self.pieces.recv().await else {
-                self.open = 0;
-                return Some(Err(self.failed(Error::internal("the engine ended an answer without a word"))));
+            let event = tokio::select! {
+                biased;
+                () = raised(&mut self.begun.cut) => Err(Error::stopped()),
+                () = raised(&mut self.closing) => Err(Error::closing()),
+                event = self.begun.pieces.recv() => match event {
+                    Some((index, Ok(event))) => Ok((index, event)),
+                    Some((_, Err(error))) => Err(Error::of_model(&self.log.row.model, error)),
+                    None => Err(Error::internal("the engine ended an answer without a word")),
+                },
             };
             match event {
-                Ok(event) => {
+                Ok((index, event)) => {
                     if let Some(piece) = self.piece(index, event) {
                         return Some(Ok(piece));
                     }
                 }
                 Err(error) => {
                     self.open = 0;
-                    let error = Error::of_model(&self.log.row.model, error);
-                    return Some(Err(self.failed(error)));
+                    self.begun.stoppers.iter().for_each(Stopper::stop);
+                    return Some(Err(self.log.failed(error)));
                 }
             }
         }
         None
     }
 
-    fn failed(&mut self, error: Error) -> Error {
-        self.log.row.state = RequestState::Failed;
-        self.log.row.error = Some(error.code.as_str().to_string());
-        error
-    }
-
     fn piece(&mut self, index: u32, event: Event) -> Option<Piece> {
         match event {
             Event::Reading { done, total } => Some(Piece::Reading { index, done: done as u32, total: total as u32 }),
             Event::Prompt { tokens } => {
-                let most = self.wants_tokens.unwrap_or_default();
+                let most = self.begun.wants_tokens.unwrap_or_default();
                 let tokens = tokens.iter().map(|(id, logprobs)| self.token(*id, logprobs, most)).collect();
                 Some(Piece::Prompt { index, tokens })
             }
             Event::Token { id, text, thought, logprobs } => {
                 self.log.row.tokens += 1;
-                let token = self.wants_tokens.map(|most| self.token(id, &logprobs, most));
+                let token = self.begun.wants_tokens.map(|most| self.token(id, &logprobs, most));
                 self.text(index, text, thought, token)
             }
             Event::Text { text, thought } => self.text(index, text, thought, None),
@@ -357,11 +371,7 @@ impl Answers {
     }
 
     fn text(&mut self, index: u32, text: String, thought: bool, token: Option<TokenProbability>) -> Option<Piece> {
-        if let Some(kept) = self.log.row.text.as_mut().filter(|kept| self.log.keeps_text && kept.len() < TEXT_KEPT_MAX)
-        {
-            kept.push_str(if kept.ends_with('\n') || self.log.row.tokens > 1 { "" } else { "\n" });
-            kept.push_str(&text);
-        }
+        self.log.said(index, &text);
         match thought {
             true => (!text.is_empty()).then_some(Piece::Thought { index, text }),
             false => (!text.is_empty() || token.is_some()).then_some(Piece::Text { index, text, token }),
@@ -369,10 +379,17 @@ impl Answers {
     }
 
     fn token(&self, id: u32, logprobs: &[(u32, f32)], most: usize) -> TokenProbability {
-        let bytes = |id: u32| self.log.model.tokenizer().bytes(id).to_vec();
+        let bytes = |id: u32| self.begun.model.tokenizer().bytes(id).to_vec();
         let (own, others) = logprobs.split_first().map_or((f32::NAN, &[][..]), |(own, others)| (own.1, others));
         let top = others.iter().take(most).map(|&(id, logprob)| (bytes(id), logprob)).collect();
         TokenProbability { id, bytes: bytes(id), logprob: own, top }
+    }
+}
+
+/// Comes when the flag is raised; never, where nobody can raise it any more.
+async fn raised(flag: &mut watch::Receiver<bool>) {
+    if flag.wait_for(|raised| *raised).await.is_err() {
+        std::future::pending::<()>().await;
     }
 }
 
@@ -381,22 +398,5 @@ fn reason_of(why: huacaya_engine::Finish) -> Reason {
         huacaya_engine::Finish::End => Reason::End,
         huacaya_engine::Finish::StopText => Reason::StopText,
         huacaya_engine::Finish::Length | huacaya_engine::Finish::Context => Reason::Length,
-    }
-}
-
-impl Drop for Log {
-    fn drop(&mut self) {
-        let (app, mut row) = (self.app.clone(), std::mem::take(&mut self.row));
-        if row.state == RequestState::Running {
-            row.state = RequestState::Stopped;
-        }
-        if let Some(text) = &mut row.text {
-            cut(text);
-        }
-        self.app.inner.runtime.spawn(async move {
-            if let Err(error) = app.inner.store.end_request(&row).await {
-                tracing::error!(%error, request = row.id.0, "the end of a request was not written down");
-            }
-        });
     }
 }

@@ -1,16 +1,24 @@
 //! Models by name, their tokens, and texts as vectors.
 
-use std::sync::Arc;
+use std::{
+    ops::ControlFlow,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use huacaya_engine::{Model as Engine, template::Prompt};
-use huacaya_progress::unwatched;
-use huacaya_store::{Model, ModelId, ModelKind, ModelState, Parameters};
+use huacaya_store::{Model, ModelId, ModelKind, ModelState, Parameters, RequestState};
 
-use super::{Asked, Said, asking::prompt_of};
+use super::{
+    Asked, Said, Source,
+    asking::{prompt_of, words_of},
+};
 use crate::{
     App, blocking,
     error::{Code, Error, Result},
-    loading::Lease,
+    loading::{Lease, Side},
 };
 
 /// A model as a program sees it.
@@ -38,7 +46,8 @@ impl App {
         Ok(usable.map(|row| ApiModel { id: row.name.clone(), row }).collect())
     }
 
-    /// The model of this name, in any case of letters; none, or "default": the one that answers in new chats.
+    /// The model of this name, in any case of letters, with this number in the list, or with this path; none, or "default":
+    /// the one that answers in new chats.
     pub(crate) async fn api_model(&self, name: Option<&str>) -> Result<ModelId> {
         let name = name.map(str::trim).filter(|name| !name.is_empty() && *name != "default");
         let Some(name) = name else { return self.default_model().await };
@@ -50,6 +59,8 @@ impl App {
             let id = model.id.to_lowercase();
             id == wanted || id == plain || id.strip_suffix(".gguf") == Some(plain)
         });
+        let known =
+            known.or_else(|| models.iter().find(|model| model.row.id.0.to_string() == name || model.row.path == name));
         let unknown = || {
             let names: Vec<&str> = models.iter().map(|model| model.id.as_str()).collect();
             Error::new(Code::ModelUnknown, format!("there is no model `{name}`; there is: {}", names.join(", ")))
@@ -61,7 +72,7 @@ impl App {
     pub(crate) async fn api_lease(&self, name: Option<&str>) -> Result<(Model, Lease)> {
         let id = self.api_model(name).await?;
         let row = self.inner.store.model(id).await?;
-        let lease = self.lease(id, None).await?;
+        let lease = self.lease_for(Side::Programs, id, None).await?;
         Ok((row, lease))
     }
 
@@ -76,10 +87,16 @@ impl App {
         .await
     }
 
+    /// Tokens as a text. A space that this vocabulary puts before every text is not part of it.
     pub async fn api_detokenize(&self, model: Option<&str>, tokens: Vec<u32>) -> Result<String> {
         let (row, lease) = self.api_lease(model).await?;
         check_tokens(&row.name, &lease.model, &tokens)?;
-        Ok(lease.model.tokenizer().decode(&tokens))
+        blocking(move || {
+            let text = lease.model.tokenizer().decode(&tokens);
+            let own = text.strip_prefix(' ').filter(|rest| tokens.ends_with(&lease.model.tokenize(rest)));
+            Ok(own.map(str::to_string).unwrap_or(text))
+        })
+        .await
     }
 
     /// Tokens of a prompt as the model would read it.
@@ -94,26 +111,79 @@ impl App {
 
     /// Each text as a vector: the mean of what the last layer makes of its tokens.
     pub async fn api_embed(&self, model: Option<&str>, texts: Vec<Asked>) -> Result<Embedded> {
-        let _turn = self.turn().await?;
+        let usual = Source { method: "POST".into(), path: "/v1/embeddings".into() };
+        self.api_embed_from(&usual, model, texts).await
+    }
+
+    /// The same for a request that came to another place. Dropping it stops the work.
+    pub async fn api_embed_from(&self, source: &Source, model: Option<&str>, texts: Vec<Asked>) -> Result<Embedded> {
+        let words = || texts.iter().map(words_of).collect::<Vec<_>>().join("\n");
+        let mut log = self.log_request(source, model, words).await?;
+        match self.embed(model, texts).await {
+            Ok(embedded) => {
+                log.row.model = embedded.model.clone();
+                log.row.prompt_tokens = embedded.tokens as u32;
+                log.row.state = RequestState::Done;
+                Ok(embedded)
+            }
+            Err(error) => Err(log.failed(error)),
+        }
+    }
+
+    async fn embed(&self, model: Option<&str>, texts: Vec<Asked>) -> Result<Embedded> {
+        let turn = self.turn(1).await?;
         let (row, lease) = self.api_lease(model).await?;
-        let model = Arc::clone(&lease.model);
+        let left = Left::default();
+        let gone = left.0.clone();
         blocking(move || {
+            // Held to the end of the work, also where nobody waits for it any more.
+            let (_turn, model) = (turn, &lease.model);
             let failed = |error| Error::of_model(&row.name, error);
+            let mut watch = |_| match gone.load(Ordering::Relaxed) {
+                true => ControlFlow::Break(()),
+                false => ControlFlow::Continue(()),
+            };
             let (mut vectors, mut count) = (Vec::new(), 0);
             for text in texts {
                 let tokens = match text {
                     Asked::Tokens(tokens) => tokens,
                     Asked::Text(text) => model.render(&Prompt::Raw(text)).map_err(failed)?.tokens,
-                    Asked::Chat(_) => return Err(Error::new(Code::Unfit, "a talk has no embedding")),
+                    Asked::Chat(_) => {
+                        return Err(Error::new(Code::Unfit, "a talk has no embedding")
+                            .with("reason", "a talk has no embedding"));
+                    }
                 };
-                check_tokens(&row.name, &model, &tokens)?;
+                check_tokens(&row.name, model, &tokens)?;
+                check_input(tokens.len(), model.context())?;
                 count += tokens.len();
-                vectors.push(huacaya_engine::embed(&model, &tokens, &mut unwatched()).map_err(failed)?);
+                vectors.push(huacaya_engine::embed(model, &tokens, &mut watch).map_err(failed)?);
             }
             Ok(Embedded { model: row.name, vectors, tokens: count })
         })
         .await
     }
+}
+
+/// Raised when who waits for the work goes away.
+#[derive(Default)]
+struct Left(Arc<AtomicBool>);
+
+impl Drop for Left {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+fn check_input(tokens: usize, context: usize) -> Result<()> {
+    if tokens == 0 {
+        return Err(Error::new(Code::MessageEmpty, "a text without tokens has no embedding"));
+    }
+    if tokens > context {
+        let over = tokens - context;
+        let detail = format!("the text has {tokens} tokens and the model's context {context}: {over} too many");
+        return Err(Error::new(Code::PromptTooLong, detail).with("over", over).with("context", context));
+    }
+    Ok(())
 }
 
 /// Numbers that come from outside.

@@ -19,6 +19,8 @@ mod pages;
 mod recovery;
 mod remote;
 mod server;
+mod serving;
+mod serving_many;
 mod storage;
 mod talking;
 // Other tests make models of other sizes with it.
