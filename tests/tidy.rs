@@ -14,15 +14,17 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("huacaya-progress", &[]),
     ("huacaya-kernels", &[]),
     ("huacaya-weights", &["huacaya-kernels", "huacaya-progress"]),
-    ("huacaya-engine", &["huacaya-weights", "huacaya-kernels", "huacaya-progress"]),
+    ("huacaya-gpu", &["huacaya-kernels", "huacaya-progress"]),
+    ("huacaya-engine", &["huacaya-gpu", "huacaya-weights", "huacaya-kernels", "huacaya-progress"]),
     ("huacaya-train", &["huacaya-engine", "huacaya-weights", "huacaya-progress"]),
     ("huacaya-hub", &["huacaya-progress"]),
     ("huacaya-loopback", &[]),
     ("huacaya-store", &[]),
     ("huacaya-app", &["huacaya-progress", "huacaya-weights", "huacaya-engine", "huacaya-hub", "huacaya-store"]),
-    ("huacaya-cli", &["huacaya-app"]),
+    ("huacaya-server", &["huacaya-app"]),
+    ("huacaya-cli", &["huacaya-app", "huacaya-server"]),
     ("huacaya-xtask", &[]),
-    ("huacaya", &["huacaya-app"]),
+    ("huacaya", &["huacaya-app", "huacaya-server"]),
 ];
 
 /// Libraries that one crate alone may name, so that what they can do happens in one place.
@@ -32,6 +34,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("candle-core", &["huacaya-engine", "huacaya-train"]),
     ("candle-nn", &["huacaya-engine", "huacaya-train"]),
     ("memmap2", &["huacaya-weights"]),
+    ("wgpu", &["huacaya-gpu"]),
     ("tokenizers", &["huacaya-engine"]),
     ("minijinja", &["huacaya-engine"]),
     ("llguidance", &["huacaya-engine"]),

@@ -21,7 +21,12 @@ impl Desktop {
         let (sender, started) = watch::channel(None);
         tauri::async_runtime::spawn(async move {
             // The receiver lives as long as the program: nobody is left to tell when this fails.
-            let _ = sender.send(Some(App::start(places).await));
+            let outcome = App::start(places).await;
+            let server = outcome.as_ref().ok().map(|app| huacaya_server::follow(app.clone()));
+            let _ = sender.send(Some(outcome));
+            if let Some(server) = server {
+                server.await;
+            }
         });
         Desktop::of(started)
     }
@@ -57,6 +62,9 @@ impl Desktop {
 
 /// Opens the window and returns when the program ends.
 pub fn run() -> tauri::Result<()> {
+    if huacaya_app::engine::graphics_child() {
+        return Ok(());
+    }
     let places = Places::find();
     let single = {
         let plugin = tauri_plugin_single_instance::Builder::new().callback(|handle, arguments, folder| {

@@ -54,7 +54,7 @@ fn gather(places: &Places, storage: &std::path::Path) -> Diagnostics {
         cores: cpus.len() as u32,
         memory_bytes: machine.as_ref().map_or(0, System::total_memory),
         memory_free_bytes: machine.as_ref().map_or(0, System::available_memory),
-        devices: devices::all(),
+        devices: devices::with_adapters(),
         home: places.home().display().to_string(),
         models: storage.display().to_string(),
         log: log::path(&places.logs()).display().to_string(),

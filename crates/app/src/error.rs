@@ -71,6 +71,10 @@ codes! {
     TemplateUnknown = "template_unknown" { template }
     /// The form that an answer was to keep to (a schema, a grammar, an expression) is not understood, or asks too much.
     FormatInvalid = "format_invalid" { reason }
+    /// The model's template does not take tools, so it cannot call any.
+    ToolsUnsupported = "tools_unsupported" { model }
+    /// The tools that a program offers, or the calls that it tells of, are not in order.
+    ToolsInvalid = "tools_invalid" { reason }
     /// A base model continues text and has no template: it cannot chat.
     ModelIsBase = "model_is_base" { model }
     /// The prompt does not fit into the context, by so many tokens.
@@ -284,6 +288,9 @@ impl Error {
             Engine::Template(template::Error::Unknown(template)) => {
                 Error::new(Code::TemplateUnknown, detail).with("template", template)
             }
+            Engine::Template(template::Error::NoTools) => {
+                Error::new(Code::ToolsUnsupported, detail).with("model", model)
+            }
             Engine::Template(_) => Error::new(Code::TemplateFailed, detail).with("model", model).with("reason", reason),
             Engine::Grammar { .. } | Engine::Sampling(huacaya_engine::sampling::Error::Format(_)) => {
                 Error::new(Code::FormatInvalid, detail).with("reason", reason)
@@ -299,6 +306,7 @@ impl Error {
             | Engine::TokenUnknown { .. }
             | Engine::Compute(_)
             | Engine::Kernels(_)
+            | Engine::Graphics(_)
             | Engine::Panicked { .. } => Error::new(Code::EngineFailed, detail).with("reason", reason),
         }
     }

@@ -152,6 +152,7 @@ impl Settled {
             begin: begin.to_string(),
             begin_thought: begin_thought.to_string(),
             thinking: self.parameters.thinking,
+            ..template::Chat::default()
         }
     }
 
@@ -201,7 +202,7 @@ impl Turns {
                 last.text = [last.text.as_str(), text.as_str()].join("\n\n");
             }
             _ => {
-                self.turns.push(Turn { role, text, thought });
+                self.turns.push(Turn { role, text, thought, ..Turn::default() });
                 self.from.push(from);
             }
         }

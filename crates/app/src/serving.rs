@@ -4,16 +4,20 @@
 //! into a chat; each request has a row in the log.
 
 mod asking;
+mod calls;
 mod format;
 mod log;
 mod models;
 mod pieces;
+mod talk;
 mod token;
+mod tools;
 
 pub use asking::{Answers, Asked, Asking, Said, Source};
 pub use format::Format;
 pub use models::{ApiModel, Embedded};
 pub use pieces::{Piece, Reason, TokenProbability, Usage};
+pub use tools::ToolChoice;
 
 use std::sync::{
     Arc,

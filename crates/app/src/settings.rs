@@ -55,7 +55,7 @@ fn check(key: &str, value: &Value) -> Result<()> {
         // A face's own: what stands in its wizard.
         "workshop" => value.is_object(),
         "model" => serde_json::from_value::<ModelId>(value.clone()).is_ok(),
-        "device" => value.as_str().is_some_and(|id| devices::all().iter().any(|device| device.id == id)),
+        "device" => value.as_str().is_some_and(devices::is_device),
         "offline" | "welcomed" | "sidebar" | "panel" | "copy_thoughts" => value.is_boolean(),
         "zoom" => value.as_f64().is_some_and(|zoom| (0.25..=5.0).contains(&zoom)),
         "proxy" => value.as_str().is_some_and(network::is_proxy),

@@ -123,10 +123,10 @@ impl Options {
             false => {
                 let chat = Chat {
                     system: self.system.clone().unwrap_or_else(|| parameters::SYSTEM_PROMPT.to_string()),
-                    turns: vec![Turn { role: Role::User, text: prompt, thought: String::new() }],
+                    turns: vec![Turn { role: Role::User, text: prompt, ..Turn::default() }],
                     begin: self.begin.clone(),
-                    begin_thought: String::new(),
                     thinking: filled.thinking,
+                    ..Chat::default()
                 };
                 let reserve = tokens_max.min(loaded.model.context() / 2);
                 let fitted = fit(&loaded.model, &chat, reserve);

@@ -14,6 +14,7 @@ mod logits;
 mod measure;
 mod model;
 mod models;
+mod serve;
 mod shells;
 mod text;
 
@@ -43,6 +44,8 @@ enum Command {
     Models(models::Options),
     /// The chats of the library: list, export, import, search.
     Chats(chats::Options),
+    /// Answers programs on this computer in the language of the OpenAI API, until Ctrl-C.
+    Serve(serve::Options),
     /// Says what this computer offers, where things lie, and what would be recommended.
     Doctor(doctor::Options),
     /// Prints a script that completes commands in a shell.
@@ -64,6 +67,9 @@ enum Command {
 }
 
 fn main() -> ExitCode {
+    if huacaya_app::engine::graphics_child() {
+        return ExitCode::SUCCESS;
+    }
     let arguments = Arguments::parse();
     let done = match arguments.command {
         Command::Generate(options) => generate::run(&options),
@@ -72,6 +78,7 @@ fn main() -> ExitCode {
         Command::Logits(options) => logits::run(&options),
         Command::Models(options) => models::run(&options),
         Command::Chats(options) => chats::run(&options),
+        Command::Serve(options) => serve::run(&options),
         Command::Doctor(options) => doctor::run(&options),
         Command::Completions(options) => shells::completions(&options),
         Command::Man(options) => shells::man(&options),

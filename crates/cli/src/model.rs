@@ -39,7 +39,7 @@ pub struct ModelOptions {
     /// Threads to compute with
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u16).range(1..))]
     pub threads: Option<u16>,
-    /// Where to compute: cpu, cuda:0, metal
+    /// Where to compute: cpu, gpu:0 (or a part of its name), cuda:0, metal
     #[arg(long, value_name = "DEVICE")]
     pub backend: Option<String>,
     /// Say nothing on standard error but errors

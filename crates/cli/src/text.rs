@@ -89,7 +89,7 @@ fn conversation(text: &str, thinking: Option<bool>) -> Result<Chat, Failure> {
             "assistant" => Role::Assistant,
             _ => return Err(wrong(format!("message {place} has the role {role:?}"))),
         };
-        chat.turns.push(Turn { role, text: content, thought: String::new() });
+        chat.turns.push(Turn { role, text: content, ..Turn::default() });
     }
     Ok(chat)
 }

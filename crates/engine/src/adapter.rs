@@ -130,6 +130,11 @@ impl Adapter {
         Ok((out + ops.matmul(&narrow, b)?)?)
     }
 
+    /// All that it adds, by layer and part.
+    pub(crate) fn pairs(&self) -> impl Iterator<Item = ((usize, &'static str), &Pair)> {
+        self.pairs.iter().map(|(place, pair)| (*place, pair))
+    }
+
     /// What it adds to a part of a layer.
     pub(crate) fn pair(&self, place: (usize, &'static str)) -> Option<&Pair> {
         self.pairs.get(&place)

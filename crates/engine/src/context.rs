@@ -82,7 +82,7 @@ mod tests {
         let turn = |(i, text): (usize, &&str)| Turn {
             role: if i.is_multiple_of(2) { Role::User } else { Role::Assistant },
             text: text.to_string(),
-            thought: String::new(),
+            ..Turn::default()
         };
         Chat { system: "sys".to_string(), turns: texts.iter().enumerate().map(turn).collect(), ..Chat::default() }
     }

@@ -54,6 +54,8 @@ pub enum Error {
     Compute(#[from] candle_core::Error),
     #[error("the computation failed: {0}")]
     Kernels(#[from] huacaya_kernels::Error),
+    #[error("the graphics card failed: {0}")]
+    Graphics(#[from] huacaya_gpu::Error),
     /// A fault of the program: the request is lost, the engine goes on.
     #[error("the computation broke off: {message}")]
     Panicked { message: String },

@@ -1,6 +1,6 @@
 //! A model file and a prompt in, tokens out: tokenizer, templates, decoder, sampling, sessions.
 //!
-//! Modules in reading order: what a model is (`config`, `rope`), how it computes (`native`, `candle`, `device`), text
+//! Modules in reading order: what a model is (`config`, `rope`), how it computes (`native`, `graphics`, `candle`, `device`), text
 //! (`tokenizer`, `template`, `sampling`, `grammar`, `text`), a loaded model (`model`, `memory`, `context`), answers (`engine`),
 //! and what a model is worth (`measure`).
 //!
@@ -17,6 +17,7 @@ mod device;
 mod engine;
 mod error;
 mod grammar;
+mod graphics;
 pub mod measure;
 mod memory;
 mod model;
@@ -39,6 +40,7 @@ pub use device::{Available, devices};
 pub use engine::{Engine, Request, Score, Scores, embed};
 pub use error::{Error, Result};
 pub use grammar::Grammar;
+pub use graphics::{GPU_VARIABLE, graphics_child, graphics_devices};
 pub use huacaya_kernels::{InstructionSet, KERNELS_VARIABLE, physical_cores};
 pub use memory::Memory;
 pub use model::{BACKEND_VARIABLE, Description, Extension, Kind, LoadOptions, Model, Way};

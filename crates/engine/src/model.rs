@@ -12,8 +12,9 @@ use huacaya_weights::Checkpoint;
 use crate::backend::Backend;
 use crate::candle::{CandleBackend, Decoder, Fused, Tap, keeps_blocks, load};
 use crate::config::{CONTEXT_MAX, Config, unusable};
-use crate::device::open_or_cpu;
+use crate::device::{Opened, open_or_cpu};
 use crate::grammar::{Course, Grammar, Grammars};
+use crate::graphics::{self, Graphics, GraphicsBackend};
 use crate::memory::Holder;
 use crate::native::{self, CHUNK, KvFormat, NativeBackend, Settings, kv_bytes_per_token};
 use crate::rope::Scaling;
@@ -56,7 +57,8 @@ pub enum Extension {
 pub struct LoadOptions {
     /// In tokens; `None`: what the model was made for.
     pub context: Option<usize>,
-    /// An id of [`crate::devices`]; `None`: "cpu". Where it is not available, "cpu" with a reason.
+    /// An id of [`crate::devices`], or "gpu:" with a graphics adapter's number or name; `None`: "cpu". Where it is not
+    /// available, "cpu" with a reason. The environment ([`crate::GPU_VARIABLE`]) goes before it.
     pub device: Option<String>,
     /// What the person set: a built-in template's name, "none", or a Jinja template.
     pub template: Option<String>,
@@ -172,6 +174,8 @@ pub struct Description {
     pub template_source: &'static str,
     /// The template knows a thinking switch or a thought span.
     pub thinks: bool,
+    /// The template takes tools that the model may call.
+    pub takes_tools: bool,
     /// What was not as expected but could be worked around.
     pub warnings: Vec<String>,
 }
@@ -179,7 +183,48 @@ pub struct Description {
 /// What computes a model.
 enum Computing {
     Native(Arc<native::Decoder>),
+    Graphics(Arc<Graphics>),
     Candle(Arc<Decoder>),
+}
+
+impl Computing {
+    /// A graphics adapter where one is asked for and can, else what the processor or candle's device has.
+    fn over(
+        source: Source,
+        config: &Config,
+        options: &LoadOptions,
+        opened: &mut Opened,
+        watch: Watch<'_>,
+    ) -> Result<Computing> {
+        let settings = options.native(config, opened.device.is_cpu());
+        if let (Some(wish), Ok(settings)) = (graphics::wish(options.device.as_deref()), &settings) {
+            match Graphics::load(&wish, &source, config, *settings, watch)? {
+                Ok(graphics) => {
+                    opened.name = graphics.device().to_owned();
+                    tracing::info!(device = opened.name, "the graphics card computes");
+                    return Ok(Computing::Graphics(Arc::new(graphics)));
+                }
+                Err(reason) => {
+                    tracing::warn!(reason, "the processor computes instead of the graphics card");
+                    opened.fell_back = Some(reason);
+                }
+            }
+        }
+        match settings {
+            Ok(settings) => {
+                let decoder = native::Decoder::open(source, config, settings, watch)?;
+                let (kernels, threads) = (settings.kernels.set().name(), decoder.threads());
+                tracing::info!(kernels, threads, kv = settings.kv.name(), "the native decoder computes");
+                Ok(Computing::Native(Arc::new(decoder)))
+            }
+            Err(reason) => {
+                tracing::info!(reason, device = opened.name, "the candle decoder computes");
+                let blocks = keeps_blocks(config, opened.device.is_cpu());
+                let decoder = load(&source, config, &opened.device, blocks, Arc::new(Fused), watch)?;
+                Ok(Computing::Candle(Arc::new(decoder)))
+            }
+        }
+    }
 }
 
 /// Told the id of a model that goes.
@@ -209,23 +254,11 @@ impl Model {
         let (config, context) = options.apply(&source.config)?;
         let (tokenizer, template) = text_side(&source, options.template.as_deref())?;
         let description = description(&source, &tokenizer, &template);
-        let opened = open_or_cpu(options.device.as_deref());
+        let wish = graphics::wish(options.device.as_deref());
+        let mut opened = open_or_cpu(if wish.is_some() { None } else { options.device.as_deref() });
         let on_cpu = opened.device.is_cpu();
         let memory = Memory::of(&source, &config, context, options.holder(&config, on_cpu))?;
-        let computing = match options.native(&config, on_cpu) {
-            Ok(settings) => {
-                let decoder = native::Decoder::open(source, &config, settings, watch)?;
-                let (kernels, threads) = (settings.kernels.set().name(), decoder.threads());
-                tracing::info!(kernels, threads, kv = settings.kv.name(), "the native decoder computes");
-                Computing::Native(Arc::new(decoder))
-            }
-            Err(reason) => {
-                tracing::info!(reason, device = opened.name, "the candle decoder computes");
-                let blocks = keeps_blocks(&config, on_cpu);
-                let decoder = load(&source, &config, &opened.device, blocks, Arc::new(Fused), watch)?;
-                Computing::Candle(Arc::new(decoder))
-            }
-        };
+        let computing = Computing::over(source, &config, options, &mut opened, watch)?;
         static NEXT: AtomicU64 = AtomicU64::new(0);
         Ok(Model {
             id: NEXT.fetch_add(1, Ordering::Relaxed),
@@ -276,6 +309,12 @@ impl Model {
         self.grammars.compile(grammar, &self.tokenizer).map(drop)
     }
 
+    /// What holds an answer to one call of these tools (OpenAI's tool objects), or to `several`, in the form of the template's
+    /// family; none where it takes no tools.
+    pub fn call_grammar(&self, tools: &[serde_json::Value], several: bool) -> Option<Grammar> {
+        Some(self.template.calls()?.grammar(tools, several, &self.tokenizer))
+    }
+
     /// The way of an answer to `prompt` through a grammar.
     pub(crate) fn course(&self, grammar: &Grammar, prompt: &Prompt, rendered: &Rendered) -> Result<Course> {
         self.grammars.course(grammar, prompt, rendered, &self.tokenizer)
@@ -312,15 +351,19 @@ impl Model {
         &self.device
     }
 
-    /// Why it is not on the device that was asked for.
+    /// Why it is not, or no longer, on the device that was asked for.
     pub fn fell_back(&self) -> Option<&str> {
-        self.fell_back.as_deref()
+        match &self.computing {
+            Computing::Graphics(graphics) => graphics.gave_up(),
+            _ => self.fell_back.as_deref(),
+        }
     }
 
-    /// "native" or "candle".
+    /// "native", "gpu" or "candle".
     pub fn backend_name(&self) -> &'static str {
         match &self.computing {
             Computing::Native(_) => "native",
+            Computing::Graphics(_) => "gpu",
             Computing::Candle(_) => "candle",
         }
     }
@@ -373,7 +416,7 @@ impl Model {
     fn native(&self) -> Option<&native::Decoder> {
         match &self.computing {
             Computing::Native(decoder) => Some(decoder),
-            Computing::Candle(_) => None,
+            Computing::Graphics(_) | Computing::Candle(_) => None,
         }
     }
 
@@ -385,16 +428,22 @@ impl Model {
     pub(crate) fn backend(&self) -> Box<dyn Backend> {
         match &self.computing {
             Computing::Native(decoder) => Box::new(NativeBackend::new(decoder.clone(), self.context, None)),
+            Computing::Graphics(graphics) => Box::new(GraphicsBackend::new(graphics.clone(), self.context)),
             Computing::Candle(decoder) => Box::new(CandleBackend::new(decoder.clone(), self.context)),
         }
     }
 
     /// As `backend`, with a listener to what the layers' matrices are multiplied by.
-    pub(crate) fn tapped_backend(&self, tap: Arc<Tap>) -> Box<dyn Backend> {
-        match &self.computing {
-            Computing::Native(decoder) => Box::new(NativeBackend::new(decoder.clone(), self.context, Some(tap))),
-            Computing::Candle(decoder) => Box::new(CandleBackend::new(Arc::new(decoder.tapped(tap)), self.context)),
-        }
+    pub(crate) fn tapped_backend(&self, tap: Arc<Tap>) -> Result<Box<dyn Backend>> {
+        let decoder = match &self.computing {
+            Computing::Native(decoder) => decoder.clone(),
+            // What goes through a card's matrices stays there.
+            Computing::Graphics(graphics) => graphics.spare()?,
+            Computing::Candle(decoder) => {
+                return Ok(Box::new(CandleBackend::new(Arc::new(decoder.tapped(tap)), self.context)));
+            }
+        };
+        Ok(Box::new(NativeBackend::new(decoder, self.context, Some(tap))))
     }
 
     /// Calls `tell` when the model goes; once for each `who`.
@@ -434,6 +483,7 @@ fn description(source: &Source, tokenizer: &Tokenizer, template: &Template) -> D
         template: if is_base { String::new() } else { template.name().to_string() },
         template_source: template.source().name(),
         thinks: template.thinks(),
+        takes_tools: template.calls().is_some(),
         warnings: tokenizer.warnings().iter().chain(template.warnings()).cloned().collect(),
     }
 }

@@ -13,7 +13,7 @@ mod plan;
 mod step;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub(crate) use backend::NativeBackend;
 pub(crate) use decoder::{Decoder, Settings};

@@ -145,7 +145,7 @@ fn the_next_turn_of_a_chat_reuses_the_history_and_the_answer() {
     let (engine, fixture) = (Engine::start().unwrap(), fixture(Format::Q8_0));
     let model = load(&fixture, &chatting());
     assert_eq!(model.description().kind, Kind::Chat);
-    let turn = |role: Role, text: &str| Turn { role, text: text.to_string(), thought: String::new() };
+    let turn = |role: Role, text: &str| Turn { role, text: text.to_string(), ..Turn::default() };
     let mut chat = Chat { system: "s".to_string(), turns: vec![turn(Role::User, "你好")], ..Chat::default() };
     let ask = |chat: &Chat| hear(&engine, Request { prompt: Prompt::Chat(chat.clone()), ..request(&model, "", 24) });
     let first = ask(&chat);
@@ -373,7 +373,7 @@ fn a_chat_that_is_too_long_loses_its_oldest_turns() {
     let turn = |i: usize| Turn {
         role: if i.is_multiple_of(2) { Role::User } else { Role::Assistant },
         text: format!("turn {i} {}", "ab".repeat(15)),
-        thought: String::new(),
+        ..Turn::default()
     };
     let chat = Chat { system: "sys".to_string(), turns: (0..21).map(turn).collect(), ..Chat::default() };
     let fitted = fit(&model, &chat, 100).unwrap();

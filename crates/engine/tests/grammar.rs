@@ -17,7 +17,7 @@ fn demo(options: &LoadOptions) -> Arc<Model> {
 }
 
 fn request(model: &Arc<Model>, question: &str, grammar: Grammar, sampling: Sampling) -> Request {
-    let turn = Turn { role: Role::User, text: question.to_string(), thought: String::new() };
+    let turn = Turn { role: Role::User, text: question.to_string(), ..Turn::default() };
     Request {
         model: model.clone(),
         adapters: Vec::new(),

@@ -265,7 +265,7 @@ fn the_letter_with_the_highest_sum_of_its_two_logits_is_chosen() {
     for (number, question) in ["一加一等于几？", "今天星期几？", "What is 3 + 4?", "七的倍数是？"].iter().enumerate()
     {
         let block = format!("{question}\nA. 一\nB. 二\nC. 三\nD. 七\n答案：");
-        let say = |role, text: &str| Turn { role, text: text.to_string(), thought: String::new() };
+        let say = |role, text: &str| Turn { role, text: text.to_string(), ..Turn::default() };
         let talk = |turns| Prompt::Chat(Chat { system: "你好".to_string(), turns, ..Chat::default() });
         let turns = vec![
             say(Role::User, header),

@@ -26,8 +26,7 @@ fn demo(name: &str) -> PathBuf {
 /// What the demo model was not trained on: what is asked, and the answer.
 fn held_out() -> Vec<(Chat, String)> {
     let lines = fs::read_to_string(demo("data/heldout.jsonl")).unwrap();
-    let turn =
-        |role: Role, text: &Value| Turn { role, text: text.as_str().unwrap().to_string(), thought: String::new() };
+    let turn = |role: Role, text: &Value| Turn { role, text: text.as_str().unwrap().to_string(), ..Turn::default() };
     let talk = |line: &str| {
         let line: Value = serde_json::from_str(line).unwrap();
         let before = line["before"].as_array().unwrap().iter();

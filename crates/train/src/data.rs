@@ -78,7 +78,7 @@ impl Example {
         let mut replies: Vec<(usize, Vec<u32>)> = Vec::new();
         let mut turns = Vec::new();
         for (question, answer) in &dialogue.turns {
-            let turn = |role, text: &str| Turn { role, text: text.to_owned(), thought: String::new() };
+            let turn = |role, text: &str| Turn { role, text: text.to_owned(), ..Turn::default() };
             turns.push(turn(Role::User, question));
             let chat =
                 |turns: &[Turn]| Chat { system: dialogue.system.clone(), turns: turns.to_vec(), ..Chat::default() };

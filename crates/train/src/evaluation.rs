@@ -103,7 +103,7 @@ pub fn ask_beside(
     adapters: &[Arc<Adapter>],
     question: &Question,
 ) -> Result<String> {
-    let turn = |role, text: &str| Turn { role, text: text.to_owned(), thought: String::new() };
+    let turn = |role, text: &str| Turn { role, text: text.to_owned(), ..Turn::default() };
     let before = question.before.iter();
     let mut turns: Vec<Turn> =
         before.flat_map(|(asked, answer)| [turn(Role::User, asked), turn(Role::Assistant, answer)]).collect();

@@ -56,7 +56,7 @@ fn dialogues_are_trained_on_as_the_engine_renders_them() {
         let dialogue = Dialogue { system: system.to_owned(), turns: turns.map(owned).to_vec() };
         let trained = Example::new(&dialogue, &tokenizer, 1024);
 
-        let turn = |role, text: &str| Turn { role, text: text.to_owned(), thought: String::new() };
+        let turn = |role, text: &str| Turn { role, text: text.to_owned(), ..Turn::default() };
         let mut said =
             turns.map(|(question, answer)| [turn(Role::User, question), turn(Role::Assistant, answer)]).concat();
         said.pop();

@@ -63,7 +63,7 @@ fn questions(category: &str) -> Vec<Question> {
 }
 
 fn prompt(model: &Model, question: &str) -> Vec<u32> {
-    let turn = Turn { role: Role::User, text: question.to_owned(), thought: String::new() };
+    let turn = Turn { role: Role::User, text: question.to_owned(), ..Turn::default() };
     let chat = Chat { system: evaluation::SYSTEM.to_owned(), turns: vec![turn], ..Chat::default() };
     model.render(&Prompt::Chat(chat)).unwrap().tokens
 }
@@ -191,7 +191,7 @@ fn dialogues_are_rendered_by_the_bases_own_template() {
 /// The last reply stands where the engine would write it, in every template that is built in.
 #[test]
 fn the_last_reply_follows_the_prompt_of_any_template() {
-    let turn = |role, text: &str| Turn { role, text: text.to_owned(), thought: String::new() };
+    let turn = |role, text: &str| Turn { role, text: text.to_owned(), ..Turn::default() };
     let turns = [("你好", "你好！"), ("what is 2 + 3?", "2 + 3 = 5.")].map(|(a, b)| (a.to_owned(), b.to_owned()));
     let dialogue = Dialogue { system: evaluation::SYSTEM.to_owned(), turns: turns.to_vec() };
     let asked = vec![turn(Role::User, "你好"), turn(Role::Assistant, "你好！"), turn(Role::User, "what is 2 + 3?")];

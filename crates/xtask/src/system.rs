@@ -22,7 +22,18 @@ const BUILD: &[&str] = &[
     "curl",
     "file",
 ];
-const TEST: &[&str] = &["webkit2gtk-driver", "xvfb", "xauth", "dbus", "dbus-x11", "fonts-noto-cjk", "chromium"];
+const TEST: &[&str] = &[
+    "webkit2gtk-driver",
+    "xvfb",
+    "xauth",
+    "dbus",
+    "dbus-x11",
+    "fonts-noto-cjk",
+    "chromium",
+    // A software graphics card, so that the programs for graphics cards are tested everywhere.
+    "mesa-vulkan-drivers",
+    "libvulkan1",
+];
 
 /// The oldest Node that the UI builds with.
 const NODE_MAJOR_MIN: u32 = 20;
@@ -118,7 +129,15 @@ fn other_systems(purpose: Use) -> String {
         "Some system packages are missing. Type the line for your system, then run the command again:\n\
          \x20   sudo dnf install webkit2gtk4.1-devel gtk3-devel librsvg2-devel libappindicator-gtk3-devel openssl-devel gcc-c++ pkgconf curl file{}\n\
          \x20   sudo pacman -S --needed webkit2gtk-4.1 gtk3 librsvg libappindicator-gtk3 openssl base-devel curl file{}",
-        if test { " webkit2gtk-driver xorg-x11-server-Xvfb dbus-x11 google-noto-sans-cjk-fonts chromium" } else { "" },
-        if test { " webkitgtk-6.0 xorg-server-xvfb dbus noto-fonts-cjk chromium" } else { "" },
+        if test {
+            " webkit2gtk-driver xorg-x11-server-Xvfb dbus-x11 google-noto-sans-cjk-fonts chromium mesa-vulkan-drivers vulkan-loader"
+        } else {
+            ""
+        },
+        if test {
+            " webkitgtk-6.0 xorg-server-xvfb dbus noto-fonts-cjk chromium vulkan-swrast vulkan-icd-loader"
+        } else {
+            ""
+        },
     )
 }

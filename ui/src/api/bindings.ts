@@ -196,7 +196,7 @@ frees: boolean, used_by_chats: number, };
  */
 export type Device = { 
 /**
- * "cpu", "cuda:0", "metal".
+ * "cpu", "gpu:0", "cuda:0", "metal".
  */
 id: string, name: string, available: boolean, 
 /**
@@ -1479,6 +1479,10 @@ export const CODE_VALUES = {
   template_unknown: ["template"],
   /** The form that an answer was to keep to (a schema, a grammar, an expression) is not understood, or asks too much. */
   format_invalid: ["reason"],
+  /** The model's template does not take tools, so it cannot call any. */
+  tools_unsupported: ["model"],
+  /** The tools that a program offers, or the calls that it tells of, are not in order. */
+  tools_invalid: ["reason"],
   /** A base model continues text and has no template: it cannot chat. */
   model_is_base: ["model"],
   /** The prompt does not fit into the context, by so many tokens. */

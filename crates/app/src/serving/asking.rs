@@ -1,25 +1,25 @@
 //! A request for answers, and the answers as they come.
 
-use std::sync::Arc;
+use std::{collections::VecDeque, sync::Arc};
 
-use huacaya_engine::{
-    Event, Model, Request, Stopper, TokenStream,
-    template::{Chat, Prompt, Role, Turn},
-};
+use huacaya_engine::{Event, Model, Request, Stopper, TokenStream};
 use huacaya_store::{Parameters, Request as Row, RequestState};
+use serde_json::{Map, Value};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
 
 use super::{
-    Format, Piece, Reason, TokenProbability, Usage,
-    log::{Log, cut},
+    Format, Piece, Reason, TokenProbability, ToolChoice, Usage,
+    calls::{Found, Reader, new_id},
+    log::Log,
     models::check_tokens,
+    talk::{Beside, prompt_of, words_of},
+    tools::Offer,
 };
 use crate::{
     App, blocking,
     error::{Code, Error, Result},
     loading::Lease,
     parameters,
-    prompt::Settled,
 };
 
 /// Answers to one request: more would keep everybody else waiting.
@@ -45,6 +45,13 @@ pub struct Asking {
     pub echo: bool,
     /// What each answer keeps to; a thought before it is free.
     pub format: Option<Format>,
+    /// Tools that the answers may call: OpenAI's tool objects.
+    pub tools: Vec<Value>,
+    pub tool_choice: ToolChoice,
+    /// Whether an answer may call more than once.
+    pub several_calls: bool,
+    /// Further values for the model's template; one that it does not know changes nothing.
+    pub template: Map<String, Value>,
     pub source: Source,
 }
 
@@ -59,6 +66,10 @@ impl Default for Asking {
             logprobs: None,
             echo: false,
             format: None,
+            tools: Vec::new(),
+            tool_choice: ToolChoice::Auto,
+            several_calls: true,
+            template: Map::new(),
             source: Source::default(),
         }
     }
@@ -85,16 +96,24 @@ pub enum Asked {
 /// A message of a talk.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Said {
-    /// "system", "developer", "user" or "assistant".
+    /// "system", "developer", "user", "assistant" or "tool".
     pub role: String,
     pub text: String,
     /// The thought span of an earlier reply.
     pub thought: String,
+    /// What an earlier reply called: OpenAI's tool calls.
+    pub calls: Vec<Value>,
+    /// The call that a tool answers.
+    pub call_id: Option<String>,
+    /// The tool that answers; else it is known by its call.
+    pub name: Option<String>,
 }
 
 /// Answers as they come. Dropping it stops the work within one token, and the request's row says so.
 pub struct Answers {
     begun: Begun,
+    /// Not taken yet.
+    ready: VecDeque<Piece>,
     /// Answers that have not ended.
     open: u32,
     log: Log,
@@ -107,6 +126,8 @@ struct Begun {
     stoppers: Vec<Stopper>,
     model: Arc<Model>,
     wants_tokens: Option<usize>,
+    /// One for each answer, where tools can be called.
+    readers: Vec<Reader>,
     /// Whether the person takes the model out of the memory.
     cut: watch::Receiver<bool>,
     _lease: Lease,
@@ -126,13 +147,14 @@ impl App {
         let closing = self.inner.serving.closing.subscribe();
         let count = asking.count;
         match self.begin(asking, &mut log.row).await {
-            Ok(begun) => Ok(Answers { begun, open: count, log, closing }),
+            Ok(begun) => Ok(Answers { begun, ready: VecDeque::new(), open: count, log, closing }),
             Err(error) => Err(log.failed(error)),
         }
     }
 
     async fn begin(&self, asking: Asking, row: &mut Row) -> Result<Begun> {
-        let Asking { model, prompt, parameters, count, logprobs, echo, format, .. } = asking;
+        let offer = Offer::of(&asking)?;
+        let Asking { model, prompt, parameters, count, logprobs, echo, format, template, .. } = asking;
         check_counts(count, logprobs)?;
         parameters::check(&parameters)?;
         let turn = self.turn(count).await?;
@@ -143,16 +165,17 @@ impl App {
         if let Asked::Tokens(tokens) = &prompt {
             check_tokens(&found.name, &lease.model, tokens)?;
         }
-        let prompt = prompt_of(&prompt, &settled)?;
+        let prompt = prompt_of(&prompt, &settled, Beside { tools: offer.tools.clone(), values: template })?;
         let (engine, name) = (lease.model.clone(), found.name.clone());
-        let grammar = format.map(Format::grammar);
+        let grammar = format.map(Format::grammar).or_else(|| offer.grammar(&engine));
         // Rendered here so that a prompt that cannot be answered is refused before anything streams.
         let tokens = blocking({
             let (prompt, grammar) = (prompt.clone(), grammar.clone());
             move || {
                 let failed = |error| Error::of_model(&name, error);
+                let tokens = engine.render(&prompt).map_err(failed)?.tokens.len();
                 grammar.as_ref().map_or(Ok(()), |grammar| engine.compile(grammar)).map_err(failed)?;
-                Ok(engine.render(&prompt).map_err(failed)?.tokens.len())
+                Ok(tokens)
             }
         });
         let (tokens, context) = (tokens.await?, lease.model.context());
@@ -186,7 +209,8 @@ impl App {
             read(stream, index, sender.clone())?;
         }
         let (wants_tokens, model, cut) = (logprobs.map(|most| most as usize), lease.model.clone(), lease.cut());
-        Ok(Begun { pieces, stoppers, model, wants_tokens, cut, _lease: lease, _turn: turn })
+        let readers = (0..count).filter_map(|_| offer.reader(&model)).collect();
+        Ok(Begun { pieces, stoppers, model, wants_tokens, readers, cut, _lease: lease, _turn: turn })
     }
 }
 
@@ -245,64 +269,15 @@ fn read(
     Ok(())
 }
 
-/// The prompt for the engine. Without a message of the system, the one that holds in the window; an empty one: none. A last
-/// message of the assistant is the beginning of the answer.
-pub(super) fn prompt_of(asked: &Asked, settled: &Settled) -> Result<Prompt> {
-    let said = match asked {
-        Asked::Text(text) => return Ok(Prompt::Raw(text.clone())),
-        Asked::Tokens(tokens) => return Ok(Prompt::Tokens(tokens.clone())),
-        Asked::Chat(said) => said,
-    };
-    settled.check_kind(huacaya_store::ChatKind::Chat)?;
-    let (mut system, mut turns) = (Vec::new(), Vec::<Turn>::new());
-    for message in said {
-        let role = match message.role.as_str() {
-            "system" | "developer" => {
-                system.push(message.text.as_str());
-                continue;
-            }
-            "user" => Role::User,
-            "assistant" => Role::Assistant,
-            other => {
-                let detail =
-                    format!("messages of the role `{other}` are not understood; use system, user or assistant");
-                return Err(Error::new(Code::Unfit, detail).with("reason", format!("role {other}")));
-            }
-        };
-        match turns.last_mut() {
-            // Templates want the two to take turns.
-            Some(last) if last.role == role => {
-                last.text.push_str("\n\n");
-                last.text.push_str(&message.text);
-            }
-            _ => turns.push(Turn { role, text: message.text.clone(), thought: message.thought.clone() }),
-        }
-    }
-    // What the model is to go on with.
-    let begin = turns.pop_if(|last| last.role == Role::Assistant).map_or_else(String::new, |last| last.text);
-    if turns.is_empty() {
-        return Err(Error::new(Code::MessageEmpty, "there is no message of the user to answer"));
-    }
-    let system = if system.is_empty() { settled.system.clone() } else { system.join("\n\n") };
-    Ok(Prompt::Chat(Chat { system, turns, begin, thinking: settled.parameters.thinking, ..Chat::default() }))
-}
-
-pub(super) fn words_of(asked: &Asked) -> String {
-    let mut words = match asked {
-        Asked::Chat(said) => {
-            said.iter().map(|said| format!("{}: {}", said.role, said.text)).collect::<Vec<_>>().join("\n")
-        }
-        Asked::Text(text) => text.clone(),
-        Asked::Tokens(tokens) => format!("{} tokens", tokens.len()),
-    };
-    cut(&mut words);
-    words
-}
-
 impl Answers {
     /// The name of the model that answers.
     pub fn model(&self) -> &str {
         &self.log.row.model
+    }
+
+    /// Tokens of the prompt.
+    pub fn prompt_tokens(&self) -> u32 {
+        self.log.row.prompt_tokens
     }
 
     /// The model itself, for its tokens.
@@ -312,7 +287,13 @@ impl Answers {
 
     /// The next piece of any of the answers; `None` when all have ended. An error ends all of them.
     pub async fn next(&mut self) -> Option<Result<Piece>> {
-        while self.open > 0 {
+        loop {
+            if let Some(piece) = self.ready.pop_front() {
+                return Some(Ok(piece));
+            }
+            if self.open == 0 {
+                return None;
+            }
             let event = tokio::select! {
                 biased;
                 () = raised(&mut self.begun.cut) => Err(Error::stopped()),
@@ -323,37 +304,40 @@ impl Answers {
                     None => Err(Error::internal("the engine ended an answer without a word")),
                 },
             };
-            match event {
-                Ok((index, event)) => {
-                    if let Some(piece) = self.piece(index, event) {
-                        return Some(Ok(piece));
-                    }
-                }
-                Err(error) => {
-                    self.open = 0;
-                    self.begun.stoppers.iter().for_each(Stopper::stop);
-                    return Some(Err(self.log.failed(error)));
-                }
+            if let Err(error) = event.and_then(|(index, event)| self.take(index, event)) {
+                self.open = 0;
+                self.ready.clear();
+                self.begun.stoppers.iter().for_each(Stopper::stop);
+                return Some(Err(self.log.failed(error)));
             }
         }
-        None
     }
 
-    fn piece(&mut self, index: u32, event: Event) -> Option<Piece> {
+    /// Makes pieces of an event.
+    fn take(&mut self, index: u32, event: Event) -> Result<()> {
         match event {
-            Event::Reading { done, total } => Some(Piece::Reading { index, done: done as u32, total: total as u32 }),
+            Event::Reading { done, total } => {
+                self.ready.push_back(Piece::Reading { index, done: done as u32, total: total as u32 });
+            }
             Event::Prompt { tokens } => {
                 let most = self.begun.wants_tokens.unwrap_or_default();
                 let tokens = tokens.iter().map(|(id, logprobs)| self.token(*id, logprobs, most)).collect();
-                Some(Piece::Prompt { index, tokens })
+                self.ready.push_back(Piece::Prompt { index, tokens });
             }
             Event::Token { id, text, thought, logprobs } => {
                 self.log.row.tokens += 1;
                 let token = self.begun.wants_tokens.map(|most| self.token(id, &logprobs, most));
-                self.text(index, text, thought, token)
+                self.text(index, text, thought, token)?;
             }
-            Event::Text { text, thought } => self.text(index, text, thought, None),
+            Event::Text { text, thought } => self.text(index, text, thought, None)?,
             Event::Finished { why, stats } => {
+                let mut found = Vec::new();
+                let reader = self.begun.readers.get_mut(index as usize);
+                let called = reader.is_some_and(|reader| {
+                    reader.finish(&mut found);
+                    reader.calls > 0
+                });
+                self.tell(index, found, None)?;
                 self.open -= 1;
                 if self.open == 0 && self.log.row.error.is_none() {
                     self.log.row.state = RequestState::Done;
@@ -365,17 +349,43 @@ impl Answers {
                     thought: stats.thought_tokens as u32,
                     first_token_ms: stats.first_token_ms,
                 };
-                Some(Piece::Finished { index, reason: reason_of(why), usage })
+                let reason = match reason_of(why) {
+                    Reason::End | Reason::StopText if called => Reason::ToolCalls,
+                    reason => reason,
+                };
+                self.ready.push_back(Piece::Finished { index, reason, usage });
             }
         }
+        Ok(())
     }
 
-    fn text(&mut self, index: u32, text: String, thought: bool, token: Option<TokenProbability>) -> Option<Piece> {
+    fn text(&mut self, index: u32, text: String, thought: bool, token: Option<TokenProbability>) -> Result<()> {
         self.log.said(index, &text);
-        match thought {
-            true => (!text.is_empty()).then_some(Piece::Thought { index, text }),
-            false => (!text.is_empty() || token.is_some()).then_some(Piece::Text { index, text, token }),
+        if thought {
+            self.ready.extend((!text.is_empty()).then_some(Piece::Thought { index, text }));
+            return Ok(());
         }
+        let mut found = Vec::new();
+        match self.begun.readers.get_mut(index as usize) {
+            Some(reader) => reader.push(&text, &mut found),
+            None if text.is_empty() => {}
+            None => found.push(Found::Text(text)),
+        }
+        self.tell(index, found, token)
+    }
+
+    /// The token goes with the first text, or alone.
+    fn tell(&mut self, index: u32, found: Vec<Found>, mut token: Option<TokenProbability>) -> Result<()> {
+        if token.is_some() && !matches!(found.first(), Some(Found::Text(_))) {
+            self.ready.push_back(Piece::Text { index, text: String::new(), token: token.take() });
+        }
+        for found in found {
+            self.ready.push_back(match found {
+                Found::Text(text) => Piece::Text { index, text, token: token.take() },
+                Found::Call { name, arguments } => Piece::Call { index, id: new_id()?, name, arguments },
+            });
+        }
+        Ok(())
     }
 
     fn token(&self, id: u32, logprobs: &[(u32, f32)], most: usize) -> TokenProbability {

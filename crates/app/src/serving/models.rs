@@ -9,11 +9,12 @@ use std::{
 };
 
 use huacaya_engine::{Model as Engine, template::Prompt};
-use huacaya_store::{Model, ModelId, ModelKind, ModelState, Parameters, RequestState};
+use huacaya_store::{Model, ModelId, ModelKind, ModelState, RequestState};
 
 use super::{
-    Asked, Said, Source,
-    asking::{prompt_of, words_of},
+    Asked, Asking, Said, Source,
+    talk::{Beside, prompt_of, words_of},
+    tools::Offer,
 };
 use crate::{
     App, blocking,
@@ -69,6 +70,23 @@ impl App {
         Ok(known.ok_or_else(unknown)?.row.id)
     }
 
+    /// What is known of the model that is asked for by this name; it need not be in memory.
+    pub async fn api_model_called(&self, name: Option<&str>) -> Result<ApiModel> {
+        let row = self.inner.store.model(self.api_model(name).await?).await?;
+        Ok(ApiModel { id: row.name.clone(), row })
+    }
+
+    /// Whether the model's template takes tools: read from its file.
+    pub async fn api_takes_tools(&self, model: ModelId) -> Result<bool> {
+        let row = self.inner.store.model(model).await?;
+        let path = self.inner.store.model_file(model).await?.path;
+        let template = crate::models::set_template(&row).map(str::to_string);
+        let told = blocking(move || {
+            Engine::describe(&path, template.as_deref()).map_err(|error| Error::of_model(&row.name, error))
+        });
+        Ok(told.await?.takes_tools)
+    }
+
     pub(crate) async fn api_lease(&self, name: Option<&str>) -> Result<(Model, Lease)> {
         let id = self.api_model(name).await?;
         let row = self.inner.store.model(id).await?;
@@ -101,9 +119,17 @@ impl App {
 
     /// Tokens of a prompt as the model would read it.
     pub async fn api_count(&self, model: Option<&str>, said: &[Said]) -> Result<usize> {
-        let (row, lease) = self.api_lease(model).await?;
-        let settled = self.settle(None, Some(row.id), &Parameters::default()).await?;
-        let prompt = prompt_of(&Asked::Chat(said.to_vec()), &settled)?;
+        let (model, prompt) = (model.map(str::to_string), Asked::Chat(said.to_vec()));
+        self.api_count_prompt(&Asking { model, prompt, ..Asking::default() }).await
+    }
+
+    /// Tokens of everything that the model would read for this.
+    pub async fn api_count_prompt(&self, asking: &Asking) -> Result<usize> {
+        let offer = Offer::of(asking)?;
+        let (row, lease) = self.api_lease(asking.model.as_deref()).await?;
+        let settled = self.settle(None, Some(row.id), &asking.parameters).await?;
+        let beside = Beside { tools: offer.tools, values: asking.template.clone() };
+        let prompt = prompt_of(&asking.prompt, &settled, beside)?;
         let model = Arc::clone(&lease.model);
         blocking(move || Ok(model.render(&prompt).map_err(|error| Error::of_model(&row.name, error))?.tokens.len()))
             .await

@@ -21,6 +21,8 @@ pub enum Reason {
     StopText,
     /// The limit of tokens, or the end of the context.
     Length,
+    /// The model said so, and wants to hear what the tools answer that it called.
+    ToolCalls,
 }
 
 /// What an answer took, in tokens.
@@ -58,6 +60,15 @@ pub enum Piece {
     Thought {
         index: u32,
         text: String,
+    },
+    /// A call of a tool, whole.
+    Call {
+        index: u32,
+        /// The tool's answer bears it.
+        id: String,
+        name: String,
+        /// A JSON object.
+        arguments: String,
     },
     Finished {
         index: u32,

@@ -26,5 +26,6 @@ mod talking;
 // Other tests make models of other sizes with it.
 #[allow(dead_code)]
 mod tiny;
+mod tools;
 mod workshop;
 mod workshop_killed;

@@ -30,7 +30,7 @@ pub fn greedy(tokens_max: u32) -> Parameters {
 
 pub fn asking(prompt: Asked, parameters: Parameters) -> Asking {
     let source = Source { method: "POST".into(), path: "/v1/chat/completions".into() };
-    Asking { model: None, prompt, parameters, count: 1, logprobs: None, echo: false, format: None, source }
+    Asking { prompt, parameters, source, ..Asking::default() }
 }
 
 pub fn said(role: &str, text: &str) -> Said {

@@ -51,7 +51,7 @@ const LEXER_STATES_MAX: usize = 20_000;
 /// Compiled grammars that a model remembers: programs ask for the same few again and again.
 const KEPT_MAX: usize = 8;
 /// Between the parts of JSON: enough for the usual indentations, but no endless blanks, which small models fall into.
-const JSON_BLANKS: &str = r"[\x20\x09]{1,8}|\x0D?\x0A[\x20\x09]{0,40}";
+pub(crate) const JSON_BLANKS: &str = r"[\x20\x09]{1,8}|\x0D?\x0A[\x20\x09]{0,40}";
 
 /// The grammars of one model, each compiled once.
 #[derive(Default)]

@@ -140,7 +140,7 @@ fn prompt(model: &Model, subject: &Subject, question: &Question, system: &str, s
         return Prompt::Raw(text + &block(question));
     }
     let mut turns = Vec::new();
-    let mut say = |role: Role, text: String| turns.push(Turn { role, text, thought: String::new() });
+    let mut say = |role: Role, text: String| turns.push(Turn { role, text, ..Turn::default() });
     if shots > 0 {
         say(Role::User, header);
         say(Role::Assistant, format!("好的，我会结合{}相关知识回答", subject.name));

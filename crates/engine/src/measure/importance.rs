@@ -18,7 +18,7 @@ use crate::reader::Reader;
 pub fn importance(model: &Model, text: &str, source: &str, cut: Cut, mut watch: Watch<'_>) -> Result<Importance> {
     let windows = Windows::new(model, text, cut)?;
     let tap = Arc::new(Tap::default());
-    let mut reader = Reader::over(model.tapped_backend(tap.clone()), model.context())?;
+    let mut reader = Reader::over(model.tapped_backend(tap.clone())?, model.context())?;
     for number in 0..windows.count() {
         let nothing = |_, _: &[f32]| -> Result<()> { Ok(()) };
         reader.read(&windows.window(number), 0..0, nothing, &mut windows.part(number, &mut watch))?;

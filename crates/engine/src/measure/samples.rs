@@ -70,7 +70,7 @@ pub fn answers(
 }
 
 fn request(model: &Arc<Model>, question: &str, options: &SampleOptions) -> Request {
-    let turn = Turn { role: Role::User, text: question.to_string(), thought: String::new() };
+    let turn = Turn { role: Role::User, text: question.to_string(), ..Turn::default() };
     let prompt = match model.description().kind {
         Kind::Base => Prompt::Raw(question.to_string()),
         Kind::Chat => Prompt::Chat(Chat { system: options.system.clone(), turns: vec![turn], ..Chat::default() }),

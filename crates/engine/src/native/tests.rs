@@ -17,22 +17,22 @@ use crate::rope::{Pairs, Scaling};
 use crate::source::Source;
 use crate::{Error, Result};
 
-const GOLDEN: [&str; 10] =
+pub(crate) const GOLDEN: [&str; 10] =
     ["biases", "dynamic", "grouped_tied", "linear", "llama3", "mistral", "plain", "qwen2", "qwen3", "yarn"];
 /// Of the largest logit, where keys and values are rounded to f16 on both sides: f32 in another order of operations. A
 /// value that lies between two halves may be rounded to the other one, which is as much as all else.
-const SAME_KV: f32 = 5e-4;
+pub(crate) const SAME_KV: f32 = 5e-4;
 /// Where only ours are rounded, by up to 2^-11 of each: keys with biases are large, and so are their scores' errors.
-const OTHER_KV: f32 = 5e-3;
+pub(crate) const OTHER_KV: f32 = 5e-3;
 /// The root mean square of the errors as a part of that of the logits, where activations are rounded to 8 bits: a step is
 /// 1/127 of the largest of a group, so a product is off by about 0.6 % of a typical value; some products follow each other.
 const EIGHT_BITS: f32 = 0.03;
 
-fn golden(name: &str) -> PathBuf {
+pub(crate) fn golden(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/logits").join(name)
 }
 
-fn settings(kv: KvFormat) -> Settings {
+pub(crate) fn settings(kv: KvFormat) -> Settings {
     Settings { kernels: Kernels::chosen(), threads: None, chunk: CHUNK, kv }
 }
 
@@ -47,15 +47,15 @@ fn backend(name: &str) -> NativeBackend {
     NativeBackend::new(open(&golden(name), |_| {}, settings(KvFormat::F16)), 512, None)
 }
 
-fn tokens(length: usize) -> Vec<u32> {
+pub(crate) fn tokens(length: usize) -> Vec<u32> {
     (0..length as u32).map(|i| (i * i * 5 + 11 * i + 1) % 64).collect()
 }
 
-fn run(sequence: SequenceId, first: usize, tokens: &[u32], span: usize) -> Run {
+pub(crate) fn run(sequence: SequenceId, first: usize, tokens: &[u32], span: usize) -> Run {
     Run { sequence, first, tokens: tokens.to_vec(), wanted: 0..tokens.len(), span }
 }
 
-fn batch(runs: Vec<Run>) -> Batch {
+pub(crate) fn batch(runs: Vec<Run>) -> Batch {
     Batch { runs, adapters: Vec::new(), hidden: false }
 }
 
@@ -83,7 +83,7 @@ fn assert_bits(what: &str, found: &[Vec<f32>], expected: &[Vec<f32>]) {
 }
 
 /// The reference's operations, with keys and values as the cache keeps them.
-struct Rounded;
+pub(crate) struct Rounded;
 
 impl Ops for Rounded {
     fn norm(&self, x: &Tensor, weight: &Tensor, eps: f32) -> Result<Tensor> {
@@ -100,7 +100,7 @@ impl Ops for Rounded {
     }
 }
 
-fn reference(path: &Path, change: impl Fn(&mut Config), ops: Arc<dyn Ops>, tokens: &[u32]) -> Logits {
+pub(crate) fn reference(path: &Path, change: impl Fn(&mut Config), ops: Arc<dyn Ops>, tokens: &[u32]) -> Logits {
     let source = Source::open(path).unwrap();
     let mut config = source.config.clone();
     change(&mut config);
@@ -110,7 +110,7 @@ fn reference(path: &Path, change: impl Fn(&mut Config), ops: Arc<dyn Ops>, token
 }
 
 /// The largest difference, as a part of the largest expected value.
-fn worst(found: &[Vec<f32>], expected: &[Vec<f32>]) -> f32 {
+pub(crate) fn worst(found: &[Vec<f32>], expected: &[Vec<f32>]) -> f32 {
     assert_eq!(found.len(), expected.len());
     let both = || found.iter().flatten().zip(expected.iter().flatten());
     let largest = both().fold(0.0f32, |most, (_, e)| most.max(e.abs()));
@@ -119,7 +119,7 @@ fn worst(found: &[Vec<f32>], expected: &[Vec<f32>]) -> f32 {
 }
 
 /// The root mean square of the differences, as a part of that of the expected values.
-fn typical(found: &[Vec<f32>], expected: &[Vec<f32>]) -> f32 {
+pub(crate) fn typical(found: &[Vec<f32>], expected: &[Vec<f32>]) -> f32 {
     let both = || found.iter().flatten().zip(expected.iter().flatten());
     let differences: f32 = both().map(|(f, e)| (f - e) * (f - e)).sum();
     (differences / both().map(|(_, e)| e * e).sum::<f32>()).sqrt()
@@ -333,7 +333,7 @@ fn tokens_beyond_the_vocabulary_and_gaps_are_errors() {
 }
 
 /// A random model of 2 layers whose matrices are in one format; rows are whole blocks of any.
-fn write(folder: &Path, format: Format) -> PathBuf {
+pub(crate) fn write(folder: &Path, format: Format) -> PathBuf {
     const HIDDEN: usize = 256;
     let path = folder.join(format!("{format}.gguf"));
     let mut metadata = Metadata::new(&path);

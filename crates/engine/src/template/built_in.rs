@@ -53,7 +53,8 @@ impl BuiltIn {
         let reply_began = in_thought || !turns.begin.is_empty();
         let (tokens, text) = writer.finish();
         let drops_space = tokenizer.is_sentencepiece() && !reply_began;
-        Rendered { tokens, text, ends: Vec::new(), stops, drops_space, marks: marks.cloned(), in_thought, reply_began }
+        let marks = marks.cloned();
+        Rendered { tokens, text, stops, drops_space, marks, in_thought, reply_began, ..Rendered::default() }
     }
 }
 
@@ -78,7 +79,8 @@ fn alpaca_2(turns: &Turns, tokenizer: &Tokenizer, writer: &mut Writer) {
     let mut system = Some(turns.system.as_str()).filter(|system| !system.is_empty());
     for turn in &turns.turns {
         match turn.role {
-            Role::User => {
+            // No tool gets here: `Template::render`.
+            Role::User | Role::Tool => {
                 writer.id(tokenizer.bos());
                 writer.text("[INST] ");
                 if let Some(system) = system.take() {
@@ -152,7 +154,8 @@ fn mistral(turns: &Turns, tokenizer: &Tokenizer, writer: &mut Writer) {
     writer.id(tokenizer.bos());
     for turn in &turns.turns {
         match turn.role {
-            Role::User => {
+            // No tool gets here: `Template::render`.
+            Role::User | Role::Tool => {
                 writer.mark("[INST]");
                 writer.text(&format!("{blank}{}", turn.text));
                 writer.text(if marked { "" } else { blank });
@@ -175,7 +178,9 @@ fn alpaca(turns: &Turns, tokenizer: &Tokenizer, writer: &mut Writer) {
     writer.text(if turns.system.is_empty() { ALPACA_SYSTEM } else { &turns.system });
     for turn in &turns.turns {
         match turn.role {
-            Role::User => writer.text(&format!("\n\n### Instruction:\n\n{}\n\n### Response:\n\n", turn.text)),
+            Role::User | Role::Tool => {
+                writer.text(&format!("\n\n### Instruction:\n\n{}\n\n### Response:\n\n", turn.text))
+            }
             Role::Assistant => writer.text(turn.text.trim()),
         }
     }
@@ -185,5 +190,6 @@ fn role(role: Role) -> &'static str {
     match role {
         Role::User => "user",
         Role::Assistant => "assistant",
+        Role::Tool => "tool",
     }
 }

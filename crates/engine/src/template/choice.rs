@@ -1,6 +1,7 @@
 //! Which template a model gets, and why.
 
 use super::built_in::BuiltIn;
+use super::calls::CallForm;
 use super::jinja::Jinja;
 use super::{Error, Form, Marks, Source, Template};
 use crate::tokenizer::Tokenizer;
@@ -37,7 +38,11 @@ pub(super) fn choose(hints: &Hints, tokenizer: &Tokenizer) -> Result<Template, E
             Form::Jinja(jinja) => marks(jinja.source(), tokenizer),
             Form::None => None,
         };
-        Template { name: name.to_owned(), source, form, marks, warnings: Vec::new() }
+        let calls = match &form {
+            Form::Jinja(jinja) => CallForm::of(jinja.source()),
+            Form::BuiltIn(_) | Form::None => None,
+        };
+        Template { name: name.to_owned(), source, form, marks, calls, warnings: Vec::new() }
     };
     if let Some(set) = hints.set.as_deref().filter(|set| !set.trim().is_empty()) {
         if set == "none" {

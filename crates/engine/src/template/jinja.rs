@@ -3,12 +3,14 @@
 //! It gets the messages and a few functions, nothing of the machine. What it is given and how it is read follow
 //! `apply_chat_template` of Hugging Face transformers; what it may use up, `sandbox`.
 
+use std::borrow::Cow;
+
 use minijinja::context;
 use minijinja::value::Value;
 
 use super::sandbox::{self, Failure};
 use super::turns::Turns;
-use super::{Chat, Error, Marks, Rendered, Role};
+use super::{Chat, Error, Marks, Rendered, Role, Turn};
 use crate::tokenizer::Tokenizer;
 
 /// Characters that mean nothing to anyone (Supplementary Private Use Area-A): one that occurs in no message breaks the names of
@@ -90,32 +92,69 @@ impl Jinja {
         if !turns.system.is_empty() {
             messages.push(context! { role => "system", content => safe(&turns.system) });
         }
-        for turn in &turns.turns {
-            let content = safe(&turn.text);
-            messages.push(match turn.role {
-                Role::User => context! { role => "user", content },
-                Role::Assistant if turn.thought.is_empty() => context! { role => "assistant", content },
-                Role::Assistant => {
-                    // Under both names, as transformers gives it.
-                    let thought = safe(&turn.thought);
-                    context! { thinking => thought, role => "assistant", content, reasoning_content => thought }
-                }
-            });
-        }
+        messages.extend(turns.turns.iter().map(|turn| message(turn, &safe)));
+        let tools = match turns.tools.as_slice() {
+            [] => ().into(),
+            tools => Value::from(tools.iter().map(|tool| value(tool, &safe)).collect::<Vec<_>>()),
+        };
         let piece = |id: Option<u32>| id.and_then(|id| tokenizer.piece(id)).unwrap_or_default();
-        let mut values = std::collections::BTreeMap::from([
+        let mut values = std::collections::BTreeMap::from([("documents", ().into())]);
+        values.extend(turns.values.iter().map(|(name, given)| (name.as_str(), value(given, &safe))));
+        values.extend([
             ("messages", Value::from(messages)),
             ("add_generation_prompt", true.into()),
             ("bos_token", piece(tokenizer.bos()).into()),
             ("eos_token", piece(tokenizer.eos()).into()),
-            ("tools", ().into()),
-            ("documents", ().into()),
+            ("tools", tools),
         ]);
         values.extend(thinking.map(|on| ("enable_thinking", on.into())));
-        let bytes =
-            turns.system.len() + turns.turns.iter().map(|turn| turn.text.len() + turn.thought.len()).sum::<usize>();
-        sandbox::run(&self.source, values, bytes)
+        sandbox::run(&self.source, values, texts(turns).map(|text| text.len()).sum())
     }
+}
+
+/// A message as transformers gives it.
+fn message(turn: &Turn, safe: &impl Fn(&str) -> String) -> Value {
+    let content = safe(&turn.text);
+    let calls: Vec<Value> = turn.calls.iter().map(|call| value(call, safe)).collect();
+    // Under both names.
+    let thought = Some(safe(&turn.thought)).filter(|thought| !thought.is_empty());
+    match (turn.role, thought) {
+        (Role::User, _) => context! { role => "user", content },
+        (Role::Tool, _) => {
+            context! { role => "tool", content, tool_call_id => safe(&turn.call_id), name => safe(&turn.name) }
+        }
+        (Role::Assistant, None) if calls.is_empty() => context! { role => "assistant", content },
+        (Role::Assistant, None) => context! { role => "assistant", content, tool_calls => calls },
+        (Role::Assistant, Some(thought)) if calls.is_empty() => {
+            context! { thinking => thought, role => "assistant", content, reasoning_content => thought }
+        }
+        (Role::Assistant, Some(thought)) => {
+            context! { thinking => thought, role => "assistant", content, reasoning_content => thought, tool_calls => calls }
+        }
+    }
+}
+
+/// JSON for a template; what it says is a person's words, too.
+fn value(given: &serde_json::Value, safe: &impl Fn(&str) -> String) -> Value {
+    match given {
+        serde_json::Value::String(text) => Value::from(safe(text)),
+        serde_json::Value::Array(items) => Value::from(items.iter().map(|item| value(item, safe)).collect::<Vec<_>>()),
+        serde_json::Value::Object(fields) => {
+            fields.iter().map(|(name, field)| (safe(name), value(field, safe))).collect()
+        }
+        other => Value::from_serialize(other),
+    }
+}
+
+/// Everything that is said.
+fn texts(turns: &Turns) -> impl Iterator<Item = Cow<'_, str>> {
+    let said = turns.turns.iter().flat_map(|turn| [&turn.text, &turn.thought, &turn.call_id, &turn.name]);
+    let said = said.map(|text| Cow::from(text.as_str()));
+    let own = [&turns.system, &turns.begin, &turns.begin_thought].map(|text| Cow::from(text.as_str()));
+    let json = turns.turns.iter().flat_map(|turn| &turn.calls).chain(&turns.tools).chain(turns.values.values());
+    let json = json.map(|value| Cow::from(value.to_string()));
+    let names = turns.values.keys().map(|name| Cow::from(name.as_str()));
+    own.into_iter().chain(said).chain(json).chain(names)
 }
 
 fn failed(failure: Failure) -> Error {
@@ -128,9 +167,7 @@ fn failed(failure: Failure) -> Error {
 
 /// A character that neither the template nor any message contains.
 fn divider(source: &str, turns: &Turns) -> Result<char, Error> {
-    let texts = turns.turns.iter().flat_map(|turn| [turn.text.as_str(), turn.thought.as_str()]);
-    let own = [source, &turns.system, &turns.begin, &turns.begin_thought];
-    let all: Vec<&str> = texts.chain(own).collect();
+    let all: Vec<Cow<'_, str>> = texts(turns).chain([source.into()]).collect();
     let mut free = DIVIDERS.filter(|&divider| !all.iter().any(|text| text.contains(divider)));
     free.next().ok_or_else(|| Error::Failed("the messages use up every private character".into()))
 }

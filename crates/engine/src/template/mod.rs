@@ -4,6 +4,7 @@
 //! goes through Jinja every control token's name is broken by a character that is taken out again afterwards.
 
 mod built_in;
+mod calls;
 mod choice;
 mod clock;
 mod jinja;
@@ -19,22 +20,34 @@ use jinja::Jinja;
 use turns::Turns;
 use writer::Writer;
 
+pub use calls::CallForm;
 pub use choice::Hints;
+
+use serde_json::{Map, Value};
 
 use crate::tokenizer::Tokenizer;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Role {
+    #[default]
     User,
     Assistant,
+    /// What a tool answered.
+    Tool,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Turn {
     pub role: Role,
     pub text: String,
     /// The thought span of an earlier reply. Sent back only where the file's own template does so.
     pub thought: String,
+    /// The assistant's calls: `{"id", "type": "function", "function": {"name", "arguments"}}` each, `arguments` an object.
+    pub calls: Vec<Value>,
+    /// The call that a tool answers.
+    pub call_id: String,
+    /// The tool that answers.
+    pub name: String,
 }
 
 /// A conversation that waits for a reply.
@@ -49,6 +62,18 @@ pub struct Chat {
     pub begin_thought: String,
     /// The template's `enable_thinking`; `None` leaves it to the template.
     pub thinking: Option<bool>,
+    /// Tools that the reply may call: OpenAI's tool objects.
+    pub tools: Vec<Value>,
+    /// Further values for the file's own template. None takes the place of what it is given anyway.
+    pub values: Map<String, Value>,
+}
+
+impl Chat {
+    /// Whether a template has to know tools to write it.
+    fn has_tools(&self) -> bool {
+        let of_tools = |turn: &Turn| turn.role == Role::Tool || !turn.calls.is_empty();
+        !self.tools.is_empty() || self.turns.iter().any(of_tools)
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,6 +105,8 @@ pub struct Rendered {
     /// One leading space of the reply belongs to the template, not to the text.
     pub drops_space: bool,
     pub marks: Option<Marks>,
+    /// Control tokens whose names belong to the reply's text.
+    pub shown: Vec<String>,
     /// The prompt ends inside an open thought.
     pub in_thought: bool,
     /// The thought (where `in_thought`) or else the answer began in the prompt: the reply goes on.
@@ -96,6 +123,8 @@ pub enum Error {
     Limit(String),
     #[error("there is no template called `{0}`")]
     Unknown(String),
+    #[error("the chat template of the model does not take tools")]
+    NoTools,
 }
 
 /// Where the template came from.
@@ -132,6 +161,7 @@ pub struct Template {
     source: Source,
     form: Form,
     marks: Option<Marks>,
+    calls: Option<CallForm>,
     warnings: Vec<String>,
 }
 
@@ -159,6 +189,11 @@ impl Template {
         self.marks.is_some()
     }
 
+    /// How its family calls tools; none where it takes none.
+    pub fn calls(&self) -> Option<CallForm> {
+        self.calls
+    }
+
     /// What was not as expected but could be worked around.
     pub fn warnings(&self) -> &[String] {
         &self.warnings
@@ -169,11 +204,17 @@ impl Template {
             (Prompt::Raw(text), _) => render_raw(text, tokenizer),
             (Prompt::Tokens(tokens), _) => render_tokens(tokens, tokenizer),
             (Prompt::Chat(_), Form::None) => return Err(Error::NoTemplate),
+            (Prompt::Chat(chat), _) if chat.has_tools() && self.calls.is_none() => return Err(Error::NoTools),
             (Prompt::Chat(chat), Form::BuiltIn(built_in)) => {
                 built_in.render(&Turns::new(chat), self.marks.as_ref(), tokenizer)
             }
             (Prompt::Chat(chat), Form::Jinja(jinja)) => jinja.render(chat, self.marks.as_ref(), tokenizer)?,
         };
+        if let (Prompt::Chat(Chat { tools, .. }), Some(form)) = (prompt, self.calls)
+            && !tools.is_empty()
+        {
+            rendered.shown = form.marks().iter().map(|mark| (*mark).to_owned()).collect();
+        }
         rendered.ends.extend(tokenizer.ends());
         rendered.ends.sort_unstable();
         rendered.ends.dedup();

@@ -4,7 +4,7 @@ use super::*;
 use crate::tokenizer::tests::{byte_level, real, small};
 
 fn turn(role: Role, text: &str) -> Turn {
-    Turn { role, text: text.into(), thought: String::new() }
+    Turn { role, text: text.into(), ..Turn::default() }
 }
 
 fn chat(system: &str, texts: &[&str]) -> Chat {

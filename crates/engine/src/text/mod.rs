@@ -18,7 +18,7 @@ pub struct Reply {
     utf8: Utf8,
     stops: Stops,
     thoughts: Thoughts,
-    /// Token ids of the thought marks, which may be control tokens.
+    /// Marks of thoughts and calls, which may be control tokens.
     marks: Vec<String>,
     /// The reply's first blank is still to be dropped.
     drops_space: bool,
@@ -30,7 +30,8 @@ impl Reply {
     /// `stops` are the person's stop texts; the template's own come from `rendered`.
     pub fn new(rendered: &Rendered, stops: &[String]) -> Reply {
         let stops = rendered.stops.iter().chain(stops);
-        let marks = rendered.marks.iter().flat_map(|marks| [marks.open.clone(), marks.close.clone()]).collect();
+        let marks = rendered.marks.iter().flat_map(|marks| [marks.open.clone(), marks.close.clone()]);
+        let marks = marks.chain(rendered.shown.iter().cloned()).collect();
         Reply {
             utf8: Utf8::default(),
             stops: Stops::new(stops.cloned()),

@@ -44,6 +44,8 @@ export const problems: Record<string, (v: Values) => string> = {
   text_too_short: (v) => `The text has ${count(v["tokens"])} tokens, at least ${count(v["needed"])} are needed. Choose a longer one, or shorter pieces.`,
   template_failed: (v) => `The template of “${v["model"]}” does not work for this conversation: ${v["reason"]}. Choose another template in the model's details.`,
   template_unknown: (v) => `There is no template named “${v["template"]}”. Choose another one for the model.`,
+  tools_unsupported: (v) => `“${v["model"]}” cannot call tools: its chat template does not know them. Choose another model, or ask without tools.`,
+  tools_invalid: (v) => `The tools of this request cannot be used: ${v["reason"]}.`,
   model_is_base: (v) => `“${v["model"]}” is a base model: it continues text but does not chat. Open a page with it, or choose a chat model.`,
   prompt_too_long: (v) => `The text is ${count(v["over"])} tokens longer than the ${count(v["context"])} that fit. Shorten it, or enlarge the context in the panel.`,
   engine_failed: (v) => `The answer broke off: ${v["reason"]}. Try again, or load the model anew.`,

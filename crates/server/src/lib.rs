@@ -1,0 +1,197 @@
+//! The HTTP face: what programs ask in OpenAI's language, answered by the models of the library.
+//!
+//! In reading order: listening and stopping (here), the settings that switch it (`follow`), who may ask (`guard`), what a
+//! request says (`body`), how it is refused (`refusal`), answers whole or as they come (`answering`), and one file for each
+//! group of routes. Thin over `huacaya_app`: nothing here touches a model or a row.
+
+mod answering;
+mod anthropic;
+mod body;
+mod chat;
+mod completions;
+mod drawing;
+mod embeddings;
+mod follow;
+mod guard;
+mod models;
+mod ollama;
+mod refusal;
+mod responses;
+mod tokens;
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
+
+use axum::{
+    Router, middleware,
+    routing::{get, post},
+};
+use huacaya_app::App;
+use hyper::server::conn::http1;
+use hyper_util::{
+    rt::{TokioIo, TokioTimer},
+    server::graceful::GracefulShutdown,
+    service::TowerToHyperService,
+};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::{OwnedSemaphorePermit, Semaphore, watch},
+    time::timeout,
+};
+
+pub use follow::follow;
+
+/// Open connections. Clients beyond wait to be accepted; each costs a buffer and a task.
+const CONNECTIONS_MAX: usize = 256;
+/// A head of a request that takes longer is a fault or an attack that holds a connection. Also ends idle connections.
+const HEAD_TIME: Duration = Duration::from_secs(20);
+/// All headers of a request together, in bytes.
+const HEAD_BYTES_MAX: usize = 64 << 10;
+const HEADERS_MAX: usize = 64;
+/// What answers get to come to their end when the server stops.
+const GRACE: Duration = Duration::from_secs(5);
+/// What connections get to send the mark that their answer was cut.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+
+/// Where to listen, and for whom.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Options {
+    pub address: IpAddr,
+    /// 0: any that is free.
+    pub port: u16,
+    /// Origins of web pages that may ask, each "scheme://host" or with a port.
+    pub origins: Vec<String>,
+    /// The token to ask for; none: the one of the data folder, which the person can renew at any time.
+    pub token: Option<String>,
+}
+
+/// Why the server could not begin to listen.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    #[error("{address} is in use by another program; choose another port")]
+    Taken { address: SocketAddr },
+    #[error("cannot listen at {address}: {source}")]
+    Listen { address: SocketAddr, source: std::io::Error },
+}
+
+/// A server that listens and does not answer yet.
+pub struct Bound {
+    listener: TcpListener,
+    address: SocketAddr,
+    options: Options,
+}
+
+/// What all routes share.
+struct Shared {
+    app: App,
+    options: Options,
+    /// Becomes true when answers have to end.
+    closing: watch::Receiver<bool>,
+}
+
+type Server = Arc<Shared>;
+
+/// Takes the port.
+pub async fn bind(options: Options) -> Result<Bound, Failure> {
+    let address = SocketAddr::new(options.address, options.port);
+    let failed = |source: std::io::Error| match source.kind() {
+        std::io::ErrorKind::AddrInUse => Failure::Taken { address },
+        _ => Failure::Listen { address, source },
+    };
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let address = listener.local_addr().map_err(failed)?;
+    Ok(Bound { listener, address, options })
+}
+
+impl Bound {
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Answers until `stop` comes. Then nothing new is taken, answers that are being written get a moment to come to their
+    /// end, and what is left is told that it was cut.
+    pub async fn serve(self, app: App, stop: impl Future<Output = ()>) {
+        let Bound { listener, options, .. } = self;
+        let (close, closing) = watch::channel(false);
+        let routes = router(Arc::new(Shared { app, options, closing }));
+        let mut http = http1::Builder::new();
+        http.timer(TokioTimer::new())
+            .header_read_timeout(HEAD_TIME)
+            .max_buf_size(HEAD_BYTES_MAX)
+            .max_headers(HEADERS_MAX);
+        let (connections, room) = (GracefulShutdown::new(), Arc::new(Semaphore::new(CONNECTIONS_MAX)));
+        tokio::pin!(stop);
+        loop {
+            let (stream, seat) = tokio::select! {
+                accepted = accept(&listener, &room) => accepted,
+                () = &mut stop => break,
+            };
+            let service = TowerToHyperService::new(routes.clone());
+            let connection = connections.watch(http.serve_connection(TokioIo::new(stream), service));
+            tokio::spawn(async move {
+                if let Err(error) = connection.await {
+                    tracing::debug!(%error, "a connection ended");
+                }
+                drop(seat);
+            });
+        }
+        drop(listener);
+        let ended = connections.shutdown();
+        tokio::pin!(ended);
+        if timeout(GRACE, &mut ended).await.is_err() {
+            close.send_replace(true);
+            // Whoever does not take even that is cut without it.
+            let _ = timeout(LAST_WORDS, ended).await;
+        }
+    }
+}
+
+/// The next connection, once there is room for one.
+async fn accept(listener: &TcpListener, room: &Arc<Semaphore>) -> (TcpStream, Option<OwnedSemaphorePermit>) {
+    // The semaphore is never closed.
+    let seat = room.clone().acquire_owned().await.ok();
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                // Without it small pieces of a stream wait for each other; an error costs nothing else.
+                let _ = stream.set_nodelay(true);
+                return (stream, seat);
+            }
+            Err(error) => {
+                tracing::warn!(%error, "a connection was not accepted");
+                // Out of file handles, most likely: a moment frees some.
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+    }
+}
+
+fn router(server: Server) -> Router {
+    Router::new()
+        .route("/health", get(models::health))
+        .route("/v1/models", get(models::list))
+        .route("/v1/models/{*name}", get(models::one))
+        .route("/v1/chat/completions", post(chat::complete))
+        .route("/v1/completions", post(completions::complete))
+        .route("/v1/embeddings", post(embeddings::embed))
+        .route("/v1/responses", post(responses::respond))
+        .route("/v1/messages", post(anthropic::complete))
+        .route("/v1/messages/count_tokens", post(anthropic::count))
+        .route("/api/version", get(ollama::version))
+        .route("/api/tags", get(ollama::tags))
+        .route("/api/ps", get(ollama::running))
+        .route("/api/show", post(ollama::show))
+        .route("/api/chat", post(ollama::chat))
+        .route("/api/generate", post(ollama::generate))
+        .route("/api/embed", post(ollama::embed))
+        .route("/api/embeddings", post(ollama::embed_one))
+        .route("/tokenize", post(tokens::tokenize))
+        .route("/detokenize", post(tokens::detokenize))
+        .fallback(refusal::no_route)
+        .method_not_allowed_fallback(refusal::wrong_method)
+        .layer(middleware::from_fn_with_state(server.clone(), guard::guard))
+        .with_state(server)
+}

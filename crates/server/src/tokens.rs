@@ -1,0 +1,42 @@
+//! `POST /tokenize` and `/detokenize`, in the shapes of llama.cpp's server.
+
+use axum::{
+    Json,
+    extract::{Request, State},
+    response::Response,
+};
+use serde::Deserialize;
+use serde_json::json;
+
+use crate::{
+    Server,
+    body::{self, Nothing, Read},
+    refusal::Refusal,
+};
+
+#[derive(Debug, Deserialize)]
+struct Text {
+    model: Option<String>,
+    content: String,
+    /// With the tokens that a prompt begins with.
+    add_special: Option<bool>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Tokens {
+    model: Option<String>,
+    tokens: Vec<u32>,
+}
+
+pub async fn tokenize(State(server): State<Server>, request: Request) -> Result<Response, Refusal> {
+    let Read { own, ignored, .. } = body::read::<Text, Nothing>(request).await?;
+    let special = own.add_special.unwrap_or(false);
+    let tokens = server.app.api_tokenize(own.model.as_deref(), own.content, special).await?;
+    Ok(ignored.on(Json(json!({"tokens": tokens}))))
+}
+
+pub async fn detokenize(State(server): State<Server>, request: Request) -> Result<Response, Refusal> {
+    let Read { own, ignored, .. } = body::read::<Tokens, Nothing>(request).await?;
+    let content = server.app.api_detokenize(own.model.as_deref(), own.tokens).await?;
+    Ok(ignored.on(Json(json!({"content": content}))))
+}

@@ -1,0 +1,9 @@
+//! The languages of other servers, and tools: over a socket, byte by byte as clients send them.
+
+#![allow(clippy::unwrap_used)] // a test's helper may panic
+
+mod anthropic;
+mod ollama;
+mod openai;
+mod responses;
+mod served;
