@@ -1,5 +1,5 @@
 //! How fast each instruction set multiplies each format, on one thread: decode (one input row) in GB/s of weights, from
-//! the second-level cache and from memory, and prefill (512 input rows, a 4096 x 4096 matrix) in billions of operations a
+//! memory and from the second-level cache (of some more rows there, too), and prefill (512 input rows, a 4096 x 4096 matrix) in billions of operations a
 //! second, a product and a sum being two.
 //!
 //! `cargo bench -p huacaya-kernels --bench product -- [SET] [FORMAT]`, of which either may be `all`. Times are of the
@@ -15,6 +15,8 @@ const COLUMNS: usize = 4096;
 /// Weight rows of the prefill's matrix.
 const ROWS: usize = 4096;
 const PREFILL: usize = 512;
+/// Input rows of steps that few answers share.
+const FEW: [usize; 5] = [1, 2, 3, 4, 8];
 /// Weight rows in one call, as the engine's threads claim them.
 const STRIP: usize = 128;
 /// More than a core's caches, whatever the machine shares between cores.
@@ -57,7 +59,7 @@ fn main() -> Outcome<()> {
         wanted.get(place).is_none_or(|wanted| *wanted == "all" || wanted.eq_ignore_ascii_case(name))
     };
     println!("{}; one thread, best of {ROUNDS} rounds of {} ms or more", processor(), ROUND.as_millis());
-    println!("{:<10} {:<7} {:>12} {:>12} {:>12}", "set", "format", "cache GB/s", "memory GB/s", "prefill GOP/s");
+    println!("{:<10} {:<7} {:>12}  cache GB/s, {FEW:?} rows; prefill GOP/s", "set", "format", "memory GB/s");
     let mut memory = vec![0u8; MEMORY];
     for set in InstructionSet::ALL.into_iter().filter(|set| is_wanted(0, set.name())) {
         let Some(kernels) = Kernels::of(set) else {
@@ -74,19 +76,17 @@ fn main() -> Outcome<()> {
 fn bench(kernels: &Kernels, format: Format, memory: &mut [u8]) -> Outcome<()> {
     let row_bytes = format.bytes_of(COLUMNS as u64).ok_or("whole blocks")? as usize;
     fill(format, row_bytes, memory)?;
-    let one = Values::new(kernels, format, 1);
-    let decode = |bytes: usize| -> Outcome<f64> {
+    let decode = |rows: usize, bytes: usize| -> Outcome<f64> {
         let bytes = (bytes / (row_bytes * STRIP)).max(1) * row_bytes * STRIP;
-        Ok(bytes as f64 / one.time(kernels, format, &memory[..bytes])? / 1e9)
+        Ok(bytes as f64 / Values::new(kernels, format, rows).time(kernels, format, &memory[..bytes])? / 1e9)
     };
-    let (cached, streamed) = (decode(CACHED)?, decode(MEMORY)?);
+    let (streamed, mut cached) = (decode(1, MEMORY)?, String::new());
+    for rows in FEW {
+        cached += &format!(" {:>9.1}", decode(rows, CACHED)?);
+    }
     let seconds = Values::new(kernels, format, PREFILL).time(kernels, format, &memory[..row_bytes * ROWS])?;
     let operations = 2.0 * (COLUMNS * ROWS * PREFILL) as f64 / seconds / 1e9;
-    println!(
-        "{:<10} {:<7} {cached:>12.1} {streamed:>12.1} {operations:>12.0}",
-        kernels.set().name(),
-        format.to_string()
-    );
+    println!("{:<10} {:<7} {streamed:>12.1} {cached} {operations:>12.0}", kernels.set().name(), format.to_string());
     Ok(())
 }
 

@@ -9,7 +9,7 @@
 
 pub(crate) mod arithmetic;
 pub(crate) mod block;
-mod few;
+pub(crate) mod few;
 pub(crate) mod grouped;
 mod many;
 mod plain;

@@ -86,7 +86,7 @@ unsafe fn each(
 /// # Safety
 /// As [`super::super::Quantized`] says, of the format `F`; needs the set of `A`.
 #[inline(always)]
-pub(super) unsafe fn blocks<A: Arithmetic, F: Block>(
+pub(crate) unsafe fn blocks<A: Arithmetic, F: Block>(
     rows: &[u8],
     columns: usize,
     input: &Activations,
@@ -100,7 +100,7 @@ pub(super) unsafe fn blocks<A: Arithmetic, F: Block>(
 /// # Safety
 /// As [`blocks`].
 #[inline(always)]
-pub(super) unsafe fn grouped<A: Arithmetic, F: Grouped>(
+pub(crate) unsafe fn grouped<A: Arithmetic, F: Grouped>(
     rows: &[u8],
     columns: usize,
     input: &Activations,

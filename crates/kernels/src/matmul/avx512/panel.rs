@@ -13,8 +13,8 @@ pub const COLUMNS: usize = 256;
 const FEW: usize = 8;
 /// Input rows that a panel is used for before the next is unpacked, which takes as long as some ten of them.
 const MANY: usize = 256;
-/// Input rows whose sums are in registers together.
-const TOGETHER: usize = 4;
+/// Input rows whose sums are in registers together: with two panels as many chains of sums as the units need to be busy.
+const TOGETHER: usize = 6;
 /// Weight rows of a lane that stand one after the other in few input rows' walk: lanes then read from as many pages of
 /// memory, and the processor looks up several of them at a time (10 GB/s became 14). More would add nothing.
 const RUN: usize = 8;
@@ -202,14 +202,33 @@ unsafe fn add_rows<F: Panel, const P: usize>(panels: &[F; P], blocks: usize, sou
         // SAFETY: the caller's promise.
         unsafe { F::add(panels, blocks, std::array::from_fn(|i| source.side(group * TOGETHER + i)), sums) };
     }
-    // SAFETY: the caller's promise, for what is left, row by row where it is not one of these numbers.
+    // SAFETY: the caller's promise, for what is left.
     unsafe {
-        if let Some(sums) = rest.first_chunk_mut::<3>() {
-            F::add(panels, blocks, std::array::from_fn(|i| source.side(done + i)), sums);
-        } else if let Some(sums) = rest.first_chunk_mut::<2>() {
-            F::add(panels, blocks, std::array::from_fn(|i| source.side(done + i)), sums);
-        } else if let Some(sums) = rest.first_chunk_mut::<1>() {
-            F::add(panels, blocks, [source.side(done)], sums);
-        }
+        let (done, rest) = add_some::<F, P, 4>(panels, blocks, &source, done, rest);
+        let (done, rest) = add_some::<F, P, 2>(panels, blocks, &source, done, rest);
+        add_some::<F, P, 1>(panels, blocks, &source, done, rest);
     }
+}
+
+/// Adds the next `T` rows, where there are so many. What is left then.
+///
+/// # Safety
+/// As [`add_rows`], for the rows from `done` on.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
+unsafe fn add_some<'a, F: Panel, const P: usize, const T: usize>(
+    panels: &[F; P],
+    blocks: usize,
+    source: &Source,
+    done: usize,
+    sums: &'a mut [[__m512; P]],
+) -> (usize, &'a mut [[__m512; P]]) {
+    if sums.len() < T {
+        return (done, sums);
+    }
+    let (first, rest) = sums.split_at_mut(T);
+    let Some(first) = first.first_chunk_mut::<T>() else { return (done, rest) };
+    // SAFETY: the caller's promise.
+    unsafe { F::add(panels, blocks, std::array::from_fn(|i| source.side(done + i)), first) };
+    (done + T, rest)
 }
