@@ -10,7 +10,7 @@ mod table;
 use std::{env, fs, path::PathBuf};
 
 use crate::shell::{Outcome, cargo, program, root, say};
-use cell::{Cell, Measured, Side};
+use cell::{Cell, Measured, Side, What};
 
 const USAGE: &str = "\
 usage: cargo xtask bench cpu [--avx2] [--full] [--again]
@@ -49,23 +49,31 @@ fn cpu(options: &Options) -> Outcome {
     cargo(&["build", "--release", "--package", "huacaya-cli"])?;
     cargo(&["build", "--release", "--package", "huacaya-weights", "--example", "random_model"])?;
     let ours = target().join("release/huacaya-cli");
-    let sides = [Side::ours(ours.clone(), options.avx2), Side::theirs(theirs)];
+    cargo(&["build", "--release", "--package", "huacaya-kernels", "--example", "bandwidth"])?;
+    let bandwidth = target().join("release/examples/bandwidth");
+    let side = Side::ours(ours.clone(), options.avx2);
+    let (plain, theirs) = (side.plain(), Side::theirs(theirs));
     let log = place.join(if options.avx2 { "cpu-avx2.jsonl" } else { "cpu.jsonl" });
     if options.again && log.exists() {
         fs::remove_file(&log).map_err(|error| format!("{}: {error}", log.display()))?;
     }
     let mut measured = Measured::open(&log)?;
+    let mut all = Vec::new();
     for (size, formats) in models(options.full) {
         for format in formats {
             let cells = Cell::of(size, format, options.full);
+            all.extend(cells.iter().cloned());
             if cells.iter().all(|cell| measured.is_complete(cell, ROUNDS)) {
                 continue;
             }
             let file = model(&place, &ours, size, format)?;
+            measured.keep_size(size, format, &file)?;
             say(&format!("{size} {format}"));
             for round in 0..ROUNDS {
+                measured.ask_bandwidth(&bandwidth)?;
                 for cell in &cells {
-                    measured.round(cell, round, &sides, &file)?;
+                    let other = if cell.what == What::Repetition { &plain } else { &theirs };
+                    measured.round(cell, round, [&side, other], &file)?;
                 }
             }
             // One model file of this size at a time: disks are small.
@@ -73,7 +81,7 @@ fn cpu(options: &Options) -> Outcome {
         }
         let _ = fs::remove_file(source(&place, size));
     }
-    table::print(&measured, options.avx2);
+    table::print(&measured, &all, options.avx2);
     println!("\nfigures: {}", log.display());
     Ok(())
 }

@@ -16,6 +16,19 @@ const LOOK: Duration = Duration::from_millis(10);
 pub const DEEP: usize = 4000;
 /// Tokens that are written there; a context of 4,096 holds no more behind a short prompt.
 const DEEP_TOKENS: usize = 32;
+/// Tokens that are written of a text that repeats itself.
+const REPEATED: usize = 128;
+/// As when code is edited: most of what comes was said before.
+const REPETITION: &str = "let first = read(path); let second = read(path); let third = read(path); let first = read(path); \
+                          let second = read(path); let third = read(path); let first = read(path); let second =";
+
+/// What the sides are called in the table and in the file of figures.
+pub const OURS: &str = "huacaya";
+pub const THEIRS: &str = "llama.cpp";
+pub const PLAIN: &str = "huacaya, plain";
+/// Bytes that are read from memory in a second, in GB: a figure that has one side only.
+pub const BANDWIDTH: &str = "read bandwidth, GB/s";
+const MACHINE: &str = "machine";
 
 /// What is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -26,6 +39,8 @@ pub enum What {
     Decode { depth: usize, tokens: usize },
     /// Milliseconds from the start of the program to the first token after a prompt of 16, the program's end included.
     First,
+    /// Tokens a second of a text that repeats itself, with guessing ahead and without it.
+    Repetition,
 }
 
 /// One figure of the table.
@@ -52,9 +67,30 @@ impl Cell {
         let mut list = [What::Prefill(512), write(128), deep, What::First].map(|what| cell(what, 0, false)).to_vec();
         if full {
             list.extend([What::Prefill(64), What::Prefill(2048)].map(|what| cell(what, 0, false)));
-            list.extend([cell(What::Prefill(512), 1, false), cell(write(128), 1, false), cell(write(64), 0, true)]);
+            list.extend([cell(What::Prefill(512), 1, false), cell(write(128), 1, false), cell(write(128), 0, true)]);
         }
+        list.push(cell(What::Repetition, 0, false));
         list
+    }
+
+    /// The same figure beside programs that keep the cores busy, or without them.
+    pub fn busy(&self, busy: bool) -> Cell {
+        Cell { busy, ..self.clone() }
+    }
+
+    /// The same figure at the start of a text.
+    pub fn shallow(&self) -> Cell {
+        Cell { what: What::Decode { depth: 0, tokens: 128 }, ..self.clone() }
+    }
+
+    /// Tokens that are in memory at the most.
+    pub fn tokens(&self) -> usize {
+        match self.what {
+            What::Prefill(tokens) => tokens,
+            What::Decode { depth, tokens } => depth + tokens,
+            What::First => 17,
+            What::Repetition => REPETITION.len() / 2 + REPEATED,
+        }
     }
 
     /// Names it in the file of figures and in the table.
@@ -64,6 +100,7 @@ impl Cell {
             What::Decode { depth: 0, tokens } => format!("decode {tokens}"),
             What::Decode { depth, .. } => format!("decode at {depth}"),
             What::First => "start to first token, ms".to_string(),
+            What::Repetition => format!("repetition {REPEATED}"),
         };
         let threads = if self.threads == 1 { ", 1 thread" } else { "" };
         format!("{} {} {what}{threads}{}", self.size, self.format, if self.busy { ", busy" } else { "" })
@@ -71,20 +108,27 @@ impl Cell {
 }
 
 /// A program that measures.
+#[derive(Clone)]
 pub struct Side {
     pub name: &'static str,
     path: PathBuf,
     ours: bool,
     kernels: Option<&'static str>,
+    guesses: bool,
 }
 
 impl Side {
     pub fn ours(path: PathBuf, avx2: bool) -> Side {
-        Side { name: "huacaya", path, ours: true, kernels: avx2.then_some("avx2") }
+        Side { name: OURS, path, ours: true, kernels: avx2.then_some("avx2"), guesses: true }
     }
 
     pub fn theirs(path: PathBuf) -> Side {
-        Side { name: "llama.cpp", path, ours: false, kernels: None }
+        Side { name: THEIRS, path, ours: false, kernels: None, guesses: false }
+    }
+
+    /// The same program, one token at a time.
+    pub fn plain(&self) -> Side {
+        Side { name: PLAIN, guesses: false, ..self.clone() }
     }
 
     /// The program that measures `cell`, and the key of its figure in what it prints.
@@ -93,6 +137,7 @@ impl Side {
             What::Prefill(tokens) => (tokens, 0, 0),
             What::Decode { depth, tokens } => (0, tokens, depth),
             What::First => (16, 0, 0),
+            What::Repetition => return (self.repetition(file), "tokens_per_second"),
         };
         let threads = if cell.threads == 0 { cores() } else { cell.threads };
         let mut command = Command::new(&self.path);
@@ -117,6 +162,26 @@ impl Side {
             command.arg("--no-warmup");
         }
         (command, "avg_ts")
+    }
+
+    /// A text is continued that says the same again and again; what a model of random numbers makes of it repeats itself, too.
+    fn repetition(&self, file: &Path) -> Command {
+        let mut command = Command::new(&self.path);
+        command.args([
+            "generate",
+            "--json",
+            "--quiet",
+            "--raw",
+            "--temperature",
+            "0",
+            "--prompt",
+            REPETITION,
+            "--model",
+        ]);
+        command.arg(file).args(["--tokens", &REPEATED.to_string()]);
+        command.args((!self.guesses).then_some("--no-speculation"));
+        command.envs(self.kernels.map(|name| ("HUACAYA_KERNELS", name)));
+        command
     }
 
     /// The figure, and the program's peak memory in bytes.
@@ -202,13 +267,17 @@ pub struct Rounds {
 /// Everything that was measured, kept in a file.
 pub struct Measured {
     file: PathBuf,
+    /// What it was measured on; figures of other machines do not count.
+    pub machine: String,
     pub rounds: BTreeMap<(String, String), Rounds>,
 }
 
 impl Measured {
     pub fn open(file: &Path) -> Result<Measured, String> {
-        let mut measured = Measured { file: file.to_path_buf(), rounds: BTreeMap::new() };
-        for line in fs::read_to_string(file).unwrap_or_default().lines() {
+        let machine = format!("{}, {} cores", processor(), cores());
+        let mut measured = Measured { file: file.to_path_buf(), machine, rounds: BTreeMap::new() };
+        let on = format!("\"on\":\"{}\"", measured.machine);
+        for line in fs::read_to_string(file).unwrap_or_default().lines().filter(|line| line.contains(&on)) {
             let text = |key: &str| Some(line.split_once(&format!("\"{key}\":\""))?.1.split('"').next()?.to_string());
             if let (Some(cell), Some(side), Some(figure), Some(peak)) =
                 (text("cell"), text("side"), number_after(line, "figure"), number_after(line, "peak"))
@@ -225,8 +294,18 @@ impl Measured {
         rounds.peak = rounds.peak.max(peak);
     }
 
+    /// What a side of a cell gave.
+    pub fn of(&self, cell: &Cell, side: &str) -> Option<&Rounds> {
+        self.rounds.get(&(cell.name(), side.to_string()))
+    }
+
+    /// The machine's own figure, in every round of every model.
+    pub fn bandwidth(&self) -> Option<&Rounds> {
+        self.rounds.get(&(BANDWIDTH.to_string(), MACHINE.to_string()))
+    }
+
     fn count(&self, cell: &Cell, side: &Side) -> usize {
-        self.rounds.get(&(cell.name(), side.name.to_string())).map_or(0, |rounds| rounds.figures.len())
+        self.of(cell, side.name).map_or(0, |rounds| rounds.figures.len())
     }
 
     pub fn is_complete(&self, cell: &Cell, rounds: usize) -> bool {
@@ -236,26 +315,63 @@ impl Measured {
     }
 
     /// One round of both sides, where it was not made before.
-    pub fn round(&mut self, cell: &Cell, round: usize, sides: &[Side], file: &Path) -> Result<(), String> {
+    pub fn round(&mut self, cell: &Cell, round: usize, sides: [&Side; 2], file: &Path) -> Result<(), String> {
         let _busy = if cell.busy { Some(Busy::start(cores())?) } else { None };
         for side in sides {
             if self.count(cell, side) > round {
                 continue;
             }
             let (figure, peak) = side.measure(cell, file)?;
-            println!("  {:<44} {:<10} {figure:>10.2}  {:>7.0} MB", cell.name(), side.name, peak as f64 / 1e6);
-            let mut log = OpenOptions::new().create(true).append(true).open(&self.file);
-            let line = format!(
-                "{{\"cell\":\"{}\",\"side\":\"{}\",\"figure\":{figure},\"peak\":{peak}}}\n",
-                cell.name(),
-                side.name
-            );
-            let written = log.as_mut().map(|log| log.write_all(line.as_bytes()));
-            written.map_err(|error| format!("{}: {error}", self.file.display()))?.map_err(|error| error.to_string())?;
-            self.take(cell.name(), side.name.to_string(), figure, peak);
+            self.note(&cell.name(), side.name, figure, peak)?;
         }
         Ok(())
     }
+
+    /// Asks a program that prints bytes in a second.
+    pub fn ask_bandwidth(&mut self, program: &Path) -> Result<(), String> {
+        let printed = Command::new(program).stderr(Stdio::null()).output();
+        let printed = printed.map_err(|error| format!("{}: {error}", program.display()))?.stdout;
+        let bytes: f64 = String::from_utf8_lossy(&printed).trim().parse().map_err(|_| "no bandwidth was printed")?;
+        self.note(BANDWIDTH, MACHINE, bytes / 1e9, 0)
+    }
+
+    /// Keeps how large a model's file is: it is removed before the table is printed.
+    pub fn keep_size(&mut self, size: &str, format: &str, file: &Path) -> Result<(), String> {
+        if self.size(size, format).is_some() {
+            return Ok(());
+        }
+        let bytes = fs::metadata(file).map_err(|error| format!("{}: {error}", file.display()))?.len();
+        self.note(&size_name(size, format), MACHINE, bytes as f64, 0)
+    }
+
+    /// Bytes of a model's file.
+    pub fn size(&self, size: &str, format: &str) -> Option<f64> {
+        self.rounds.get(&(size_name(size, format), MACHINE.to_string()))?.figures.first().copied()
+    }
+
+    /// Prints a figure, and keeps it.
+    fn note(&mut self, cell: &str, side: &str, figure: f64, peak: u64) -> Result<(), String> {
+        println!("  {cell:<44} {side:<14} {figure:>10.2}  {:>7.0} MB", peak as f64 / 1e6);
+        let machine = &self.machine;
+        let line = format!(
+            "{{\"on\":\"{machine}\",\"cell\":\"{cell}\",\"side\":\"{side}\",\"figure\":{figure},\"peak\":{peak}}}\n"
+        );
+        let log = OpenOptions::new().create(true).append(true).open(&self.file);
+        let written = log.and_then(|mut log| log.write_all(line.as_bytes()));
+        written.map_err(|error| format!("{}: {error}", self.file.display()))?;
+        self.take(cell.to_string(), side.to_string(), figure, peak);
+        Ok(())
+    }
+}
+
+fn size_name(size: &str, format: &str) -> String {
+    format!("{size} {format} file, bytes")
+}
+
+fn processor() -> String {
+    let text = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let name = text.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
+    name.map_or_else(|| std::env::consts::ARCH.to_string(), |(_, name)| name.to_string())
 }
 
 #[cfg(test)]
