@@ -1,23 +1,26 @@
-//! `bench cpu`: this program and llama.cpp on the same files, in turns, on this machine.
+//! `bench cpu` and `bench server`: this program and llama.cpp on the same files, in turns, on this machine.
 //!
 //! llama.cpp is built once from the pinned source of llama-cpp-python, into a folder outside the checkout. Every measured
 //! figure is a line of JSON in a file there, so that a run that was stopped goes on where it was.
 
 mod cell;
 mod llama;
+mod server;
 mod table;
 
 use std::{env, fs, path::PathBuf};
 
-use crate::shell::{Outcome, cargo, program, root, say};
+use crate::shell::{Outcome, cargo, program, say, target};
 use cell::{Cell, Measured, Side, What};
 
 const USAGE: &str = "\
 usage: cargo xtask bench cpu [--avx2] [--full] [--again]
+       cargo xtask bench server [--rounds N] [--again]
 
   --avx2   hold AVX2 against AVX2: llama.cpp built for it, our kernels forced to it
   --full   more types, one thread, other prompts, a busy process for each core, and the 7B
-  --again  forget what was measured before";
+  --again  forget what was measured before
+  --rounds of each figure, 3 where it is not said: what was measured before counts";
 
 /// Rounds of each figure; their median counts.
 const ROUNDS: usize = 3;
@@ -30,9 +33,12 @@ pub struct Options {
 }
 
 pub fn bench(arguments: &[String]) -> Outcome {
-    let (Some("cpu"), rest) = (arguments.first().map(String::as_str), arguments.get(1..).unwrap_or_default()) else {
-        return Err(USAGE.into());
-    };
+    let rest = arguments.get(1..).unwrap_or_default();
+    match arguments.first().map(String::as_str) {
+        Some("cpu") => {}
+        Some("server") => return server::server(rest),
+        _ => return Err(USAGE.into()),
+    }
     let known = ["--avx2", "--full", "--again"];
     if rest.iter().any(|argument| !known.contains(&argument.as_str())) {
         return Err(USAGE.into());
@@ -42,13 +48,9 @@ pub fn bench(arguments: &[String]) -> Outcome {
 }
 
 fn cpu(options: &Options) -> Outcome {
-    let place = env::var_os("HUACAYA_BENCH").map_or_else(|| env::temp_dir().join("huacaya-bench"), PathBuf::from);
-    fs::create_dir_all(&place).map_err(|error| format!("{}: {error}", place.display()))?;
-    let theirs = llama::build(&place, options.avx2)?;
-    say("building our command line");
-    cargo(&["build", "--release", "--package", "huacaya-cli"])?;
-    cargo(&["build", "--release", "--package", "huacaya-weights", "--example", "random_model"])?;
-    let ours = target().join("release/huacaya-cli");
+    let place = place()?;
+    let theirs = llama::build(&place, options.avx2, "llama-bench")?;
+    let ours = build_ours()?;
     cargo(&["build", "--release", "--package", "huacaya-kernels", "--example", "bandwidth"])?;
     let bandwidth = target().join("release/examples/bandwidth");
     let side = Side::ours(ours.clone(), options.avx2);
@@ -86,8 +88,19 @@ fn cpu(options: &Options) -> Outcome {
     Ok(())
 }
 
-fn target() -> PathBuf {
-    env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
+/// Where sources, builds, models and figures are kept, outside the checkout.
+fn place() -> Result<PathBuf, String> {
+    let place = env::var_os("HUACAYA_BENCH").map_or_else(|| env::temp_dir().join("huacaya-bench"), PathBuf::from);
+    fs::create_dir_all(&place).map_err(|error| format!("{}: {error}", place.display()))?;
+    Ok(place)
+}
+
+/// The path of our command line, and beside it what makes models.
+fn build_ours() -> Result<PathBuf, String> {
+    say("building our command line");
+    cargo(&["build", "--release", "--package", "huacaya-cli"])?;
+    cargo(&["build", "--release", "--package", "huacaya-weights", "--example", "random_model"])?;
+    Ok(target().join("release/huacaya-cli"))
 }
 
 /// Sizes and the formats of each.

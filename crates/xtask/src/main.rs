@@ -1,9 +1,11 @@
 //! `cargo xtask …`: sets the machine up, then runs, checks or tests the program. Starts other programs; depends on nothing heavy.
 
 mod bench;
+mod clients;
 mod front;
 mod golden;
 mod platforms;
+mod python;
 mod shell;
 mod system;
 mod test;
@@ -20,7 +22,8 @@ usage: cargo xtask <command>
   check      formatting, clippy, svelte-check and the tidy tests
   types      write ui/src/api/bindings.ts anew from the Rust types
   golden     make the golden data anew with Python (in a virtual environment outside the checkout)
-  bench      `bench cpu`: how fast this program and llama.cpp are on this machine, side by side
+  clients    ask the server with the official Python clients and schemathesis (arguments go to pytest)
+  bench      `bench cpu`, `bench server`: how fast this program and llama.cpp are on this machine, side by side
   platforms  run the kernels' tests as aarch64 code, under qemu (needs root, debootstrap and the network)
   setup      only set this machine up";
 
@@ -34,6 +37,7 @@ fn main() -> ExitCode {
         "check" => test::check(),
         "types" => cargo(&["run", "--quiet", "--package", "huacaya-app", "--example", "types", "--", "write"]),
         "golden" => golden::golden(&rest),
+        "clients" => clients::clients(&rest),
         "bench" => bench::bench(&rest),
         "platforms" => platforms::platforms(&rest),
         "setup" => system::install(system::Use::Test).and_then(|()| front::install()),

@@ -222,17 +222,17 @@ fn tempfile_for(program: &Path) -> Result<(PathBuf, File), String> {
 }
 
 /// The number behind `"key":` in JSON; the last, where there are several.
-fn number_after(text: &str, key: &str) -> Option<f64> {
+pub fn number_after(text: &str, key: &str) -> Option<f64> {
     let rest = text.rsplit_once(&format!("\"{key}\":"))?.1.trim_start();
     rest.split([',', '}', '\n', ' ']).next()?.parse().ok()
 }
 
-fn cores() -> usize {
+pub fn cores() -> usize {
     thread::available_parallelism().map_or(1, usize::from)
 }
 
 /// Linux only; 0 elsewhere.
-fn peak_of(process: u32) -> u64 {
+pub fn peak_of(process: u32) -> u64 {
     let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
     line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<u64>().ok()).unwrap_or(0) << 10
@@ -296,7 +296,12 @@ impl Measured {
 
     /// What a side of a cell gave.
     pub fn of(&self, cell: &Cell, side: &str) -> Option<&Rounds> {
-        self.rounds.get(&(cell.name(), side.to_string()))
+        self.named(&cell.name(), side)
+    }
+
+    /// The same by the cell's name.
+    pub fn named(&self, cell: &str, side: &str) -> Option<&Rounds> {
+        self.rounds.get(&(cell.to_string(), side.to_string()))
     }
 
     /// The machine's own figure, in every round of every model.
@@ -350,7 +355,7 @@ impl Measured {
     }
 
     /// Prints a figure, and keeps it.
-    fn note(&mut self, cell: &str, side: &str, figure: f64, peak: u64) -> Result<(), String> {
+    pub fn note(&mut self, cell: &str, side: &str, figure: f64, peak: u64) -> Result<(), String> {
         println!("  {cell:<44} {side:<14} {figure:>10.2}  {:>7.0} MB", peak as f64 / 1e6);
         let machine = &self.machine;
         let line = format!(

@@ -148,7 +148,7 @@ fn judge(measured: &Measured, cell: &Cell) -> Vec<(String, String, bool)> {
     list
 }
 
-fn median(rounds: &Rounds) -> f64 {
+pub fn median(rounds: &Rounds) -> f64 {
     let mut figures = rounds.figures.clone();
     figures.sort_by(f64::total_cmp);
     let middle = |index: usize| figures.get(index).copied().unwrap_or(f64::NAN);
