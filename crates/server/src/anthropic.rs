@@ -11,8 +11,9 @@ use huacaya_app::{
     rows::Parameters,
     serving::{Asked, Asking, Piece, Reason, Said, ToolChoice, Usage},
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, de::IgnoredAny};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::{
     Server,
@@ -24,14 +25,20 @@ use crate::{
 
 const PATH: &str = "/v1/messages";
 
-#[derive(Debug, Deserialize)]
-struct Own {
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(rename = "MessagesRequest")]
+pub(crate) struct Own {
     model: Option<String>,
+    #[schemars(length(min = 1))]
     messages: Vec<Message>,
     system: Option<Content>,
+    #[schemars(range(min = 1, max = 131_072))]
     max_tokens: Option<u32>,
+    #[schemars(range(min = 0.0, max = 10.0))]
     temperature: Option<f32>,
+    #[schemars(range(min = 0.0, max = 1.0))]
     top_p: Option<f32>,
+    #[schemars(range(max = 1_000_000))]
     top_k: Option<u32>,
     stop_sequences: Option<Vec<String>>,
     stream: Option<bool>,
@@ -40,26 +47,32 @@ struct Own {
     thinking: Option<Thinking>,
     /// Says who asks; there is nobody here to tell.
     #[serde(rename = "metadata")]
+    #[schemars(with = "Option<Value>")]
     _metadata: Option<IgnoredAny>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(rename = "AnthropicMessage")]
 struct Message {
+    #[schemars(extend("enum" = ["user", "assistant"]))]
     role: String,
     content: Content,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(untagged)]
+#[schemars(rename = "AnthropicContent")]
 enum Content {
     Text(String),
     Blocks(Vec<Block>),
 }
 
 /// A block of any kind: each has some of the fields.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(rename = "AnthropicBlock")]
 struct Block {
     #[serde(rename = "type")]
+    #[schemars(extend("enum" = ["text", "thinking", "redacted_thinking", "tool_use", "tool_result"]))]
     kind: String,
     text: Option<String>,
     thinking: Option<String>,
@@ -70,32 +83,42 @@ struct Block {
     content: Option<Box<Content>>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(rename = "AnthropicTool")]
 struct Tool {
     #[serde(rename = "type")]
+    #[schemars(extend("enum" = ["custom", null]))]
     kind: Option<String>,
+    #[schemars(regex(pattern = "^[A-Za-z0-9_.-]{1,64}$"))]
     name: String,
     description: Option<String>,
+    #[schemars(with = "Option<Map<String, Value>>")]
     input_schema: Option<Value>,
     /// Prefixes are remembered anyway.
     #[serde(rename = "cache_control")]
+    #[schemars(with = "Option<Value>")]
     _cache_control: Option<IgnoredAny>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(rename = "AnthropicToolChoice")]
 struct Choice {
     #[serde(rename = "type")]
+    #[schemars(extend("enum" = ["auto", "any", "none", "tool"]))]
     kind: String,
     name: Option<String>,
     disable_parallel_tool_use: Option<bool>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(rename = "AnthropicThinking")]
 struct Thinking {
     #[serde(rename = "type")]
+    #[schemars(extend("enum" = ["enabled", "adaptive", "disabled"]))]
     kind: String,
     /// How long a model thinks is its own matter.
     #[serde(rename = "budget_tokens")]
+    #[schemars(with = "Option<Value>")]
     _budget: Option<IgnoredAny>,
 }
 

@@ -35,7 +35,7 @@ pub struct Read<A, B> {
 pub struct Ignored(Vec<String>);
 
 /// Nothing.
-#[derive(serde::Deserialize)]
+#[derive(serde::Deserialize, schemars::JsonSchema)]
 pub struct Nothing {}
 
 /// Reads and checks the body.

@@ -9,6 +9,7 @@ use axum::{
     response::Response,
 };
 use huacaya_app::serving::{Asked, Asking, Piece, Said, TokenProbability, ToolChoice, Usage};
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
@@ -17,58 +18,73 @@ use crate::{
     answering::{self, Frame, Step, Whole, finish},
     body::{self, Read},
     drawing::{Drawing, source},
+    openapi,
     refusal::Refusal,
 };
 
 const PATH: &str = "/v1/chat/completions";
 
 /// What is a chat's own.
-#[derive(Debug, Deserialize)]
-struct Own {
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(rename = "ChatCompletionOwn")]
+pub(crate) struct Own {
+    #[schemars(length(min = 1))]
     messages: Vec<Message>,
     logprobs: Option<bool>,
+    #[schemars(range(max = 20))]
     top_logprobs: Option<u32>,
     chat_template_kwargs: Option<Map<String, Value>>,
     reasoning_effort: Option<String>,
+    #[schemars(extend("items" = openapi::tool()))]
     tools: Option<Vec<Value>>,
     tool_choice: Option<Choice>,
     parallel_tool_calls: Option<bool>,
+    /// Not known any more: `tools` are.
+    #[schemars(extend("maxItems" = 0))]
     functions: Option<Vec<Value>>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(rename = "ChatMessage")]
 struct Message {
+    #[schemars(extend("enum" = ["system", "developer", "user", "assistant", "tool", "function"]))]
     role: String,
     content: Option<Content>,
     reasoning_content: Option<String>,
+    #[schemars(extend("items" = openapi::tool_call()))]
     tool_calls: Option<Vec<Value>>,
     tool_call_id: Option<String>,
     name: Option<String>,
 }
 
 /// Which tool is to be called: a word, or one by name.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(untagged)]
+#[schemars(rename = "ChatToolChoice")]
 enum Choice {
-    Word(String),
+    Word(#[schemars(extend("enum" = ["auto", "none", "required"]))] String),
     Named { function: Function },
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(rename = "ChatFunctionName")]
 struct Function {
     name: String,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(untagged)]
+#[schemars(rename = "ChatContent")]
 enum Content {
     Text(String),
     Parts(Vec<Part>),
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(rename = "ChatPart")]
 struct Part {
     #[serde(rename = "type")]
+    #[schemars(extend("enum" = ["text"]))]
     kind: String,
     text: Option<String>,
 }

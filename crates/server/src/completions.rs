@@ -9,6 +9,7 @@ use axum::{
 };
 use futures_util::{StreamExt, TryStreamExt, stream};
 use huacaya_app::serving::{Asked, Asking, Piece, TokenProbability, Usage};
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -26,23 +27,27 @@ const PROMPTS_MAX: usize = 64;
 /// Prompts of one request that are answered side by side.
 const AT_ONCE: usize = 4;
 
-#[derive(Debug, Deserialize)]
-struct Own {
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(rename = "CompletionOwn")]
+pub(crate) struct Own {
     prompt: Prompts,
+    #[schemars(range(max = 20))]
     logprobs: Option<u32>,
     echo: Option<bool>,
+    /// Not supported: the models here write forward only.
+    #[schemars(length(max = 0))]
     suffix: Option<String>,
     best_of: Option<u32>,
 }
 
 /// One text or several, as words or as tokens.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum Prompts {
     Text(String),
-    Texts(Vec<String>),
-    Tokens(Vec<u32>),
-    Many(Vec<Vec<u32>>),
+    Texts(#[schemars(length(min = 1))] Vec<String>),
+    Tokens(#[schemars(length(min = 1))] Vec<u32>),
+    Many(#[schemars(length(min = 1))] Vec<Vec<u32>>),
 }
 
 impl Prompts {

@@ -7,29 +7,42 @@ use huacaya_app::{
     rows::Parameters,
     serving::{Format, Source},
 };
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::refusal::Refusal;
+use crate::{openapi, refusal::Refusal};
 
 /// The fields of OpenAI's requests for text that do not say what to answer. An absent one leaves the model's own value.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 pub struct Drawing {
     pub model: Option<String>,
+    #[schemars(range(min = 0.0, max = 10.0))]
     pub temperature: Option<f32>,
+    #[schemars(range(min = 0.0, max = 1.0))]
     pub top_p: Option<f32>,
+    #[schemars(range(max = 1_000_000))]
     pub top_k: Option<u32>,
+    #[schemars(range(min = 0.0, max = 1.0))]
     pub min_p: Option<f32>,
+    #[schemars(range(min = -10.0, max = 10.0))]
     pub frequency_penalty: Option<f32>,
+    #[schemars(range(min = -10.0, max = 10.0))]
     pub presence_penalty: Option<f32>,
     #[serde(alias = "repeat_penalty")]
+    #[schemars(range(min = 0.1, max = 10.0))]
     pub repetition_penalty: Option<f32>,
     /// By token id.
+    #[schemars(extend("propertyNames" = {"pattern": "^[0-9]{1,9}$"}), extend("additionalProperties" = openapi::bias()))]
     pub logit_bias: Option<BTreeMap<String, f32>>,
     pub seed: Option<i64>,
     pub stop: Option<OneOrMany>,
+    /// 0 only where `echo` asks for the prompt's own tokens.
+    #[schemars(range(max = 131_072))]
     pub max_tokens: Option<u32>,
+    #[schemars(range(min = 1, max = 131_072))]
     pub max_completion_tokens: Option<u32>,
+    #[schemars(range(min = 1, max = 8))]
     pub n: Option<u32>,
     pub stream: Option<bool>,
     pub stream_options: Option<StreamOptions>,
@@ -39,25 +52,26 @@ pub struct Drawing {
     pub _user: Option<String>,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 pub struct StreamOptions {
     pub include_usage: Option<bool>,
 }
 
 /// What the answer keeps to. "lark" and "regex" are of this server alone.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 pub struct ResponseFormat {
     #[serde(rename = "type")]
+    #[schemars(extend("enum" = ["text", "json_object", "json_schema", "lark", "regex"]))]
     kind: String,
-    json_schema: Option<JsonSchema>,
+    json_schema: Option<NamedSchema>,
     /// Beside "json_object", as llama.cpp's server takes it.
     schema: Option<Value>,
     grammar: Option<String>,
     pattern: Option<String>,
 }
 
-#[derive(Debug, Deserialize)]
-struct JsonSchema {
+#[derive(Debug, Deserialize, JsonSchema)]
+struct NamedSchema {
     schema: Option<Value>,
     /// Labels of the schema, for who reads the request.
     #[serde(rename = "name")]
@@ -69,11 +83,11 @@ struct JsonSchema {
     _strict: Option<bool>,
 }
 
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum OneOrMany {
     One(String),
-    Many(Vec<String>),
+    Many(#[schemars(length(max = 32))] Vec<String>),
 }
 
 impl OneOrMany {

@@ -6,6 +6,7 @@ use axum::{
     response::Response,
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -19,10 +20,12 @@ use crate::{
 /// Texts of one request: OpenAI's own limit.
 const INPUTS_MAX: usize = 2_048;
 
-#[derive(Debug, Deserialize)]
-struct Own {
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(rename = "EmbeddingsRequest")]
+pub(crate) struct Own {
     model: Option<String>,
     input: Prompts,
+    #[schemars(extend("enum" = ["float", "base64", null]))]
     encoding_format: Option<String>,
     dimensions: Option<usize>,
 }

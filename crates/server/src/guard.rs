@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// Answers without a token: says nothing but that the server is there.
-const HEALTH: &str = "/health";
+pub const HEALTH: &str = "/health";
 /// Seconds that a browser may keep the answer to a preflight.
 const PREFLIGHT_SECONDS: &str = "600";
 const API_KEY: HeaderName = HeaderName::from_static("x-api-key");

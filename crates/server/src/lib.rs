@@ -15,6 +15,7 @@ mod follow;
 mod guard;
 mod models;
 mod ollama;
+mod openapi;
 mod refusal;
 mod responses;
 mod tokens;
@@ -172,6 +173,7 @@ async fn accept(listener: &TcpListener, room: &Arc<Semaphore>) -> (TcpStream, Op
 fn router(server: Server) -> Router {
     Router::new()
         .route("/health", get(models::health))
+        .route("/openapi.json", get(openapi::openapi))
         .route("/v1/models", get(models::list))
         .route("/v1/models/{*name}", get(models::one))
         .route("/v1/chat/completions", post(chat::complete))

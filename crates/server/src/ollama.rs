@@ -15,6 +15,7 @@ use huacaya_app::{
     rows::{Model, ModelKind, Parameters},
     serving::{Answers, ApiModel, Asked, Asking, Format, Piece, Reason, Said, Source, Usage},
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, de::IgnoredAny};
 use serde_json::{Map, Value, json};
 
@@ -24,6 +25,7 @@ use crate::{
     body::{self, Ignored, Nothing, Read},
     completions::Prompts,
     drawing::{OneOrMany, fold, source},
+    openapi,
     refusal::{Dialect, Refusal},
 };
 
@@ -34,66 +36,88 @@ const EMBED: &str = "/api/embed";
 const INPUTS_MAX: usize = 2_048;
 
 /// What a chat and a text to continue share.
-#[derive(Debug, Deserialize)]
-struct Shared {
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(rename = "OllamaShared")]
+pub(crate) struct Shared {
     model: Option<String>,
     stream: Option<bool>,
+    #[schemars(extend("anyOf" = [{"type": "object"}, {"enum": ["json", "", null]}]))]
     format: Option<Value>,
     think: Option<Value>,
     options: Option<Map<String, Value>>,
     /// The person says how long models stay.
     #[serde(rename = "keep_alive")]
+    #[schemars(with = "Option<Value>")]
     _keep_alive: Option<IgnoredAny>,
 }
 
-#[derive(Debug, Deserialize)]
-struct Chat {
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(rename = "OllamaChatOwn")]
+pub(crate) struct Chat {
     messages: Option<Vec<Message>>,
+    #[schemars(extend("items" = openapi::tool()))]
     tools: Option<Vec<Value>>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(rename = "OllamaMessage")]
 struct Message {
+    #[schemars(extend("enum" = ["system", "user", "assistant", "tool"]))]
     role: String,
     content: Option<String>,
     thinking: Option<String>,
+    #[schemars(with = "Option<Vec<Value>>", length(max = 0))]
     images: Option<Vec<IgnoredAny>>,
+    #[schemars(extend("items" = openapi::tool_call()))]
     tool_calls: Option<Vec<Value>>,
     tool_name: Option<String>,
     tool_call_id: Option<String>,
 }
 
-#[derive(Debug, Deserialize)]
-struct Text {
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(rename = "OllamaGenerateOwn")]
+pub(crate) struct Text {
     prompt: Option<String>,
     system: Option<String>,
+    /// Not supported: the models here write forward only.
+    #[schemars(length(max = 0))]
     suffix: Option<String>,
+    #[schemars(with = "Option<Vec<Value>>", length(max = 0))]
     images: Option<Vec<IgnoredAny>>,
+    /// Not supported: the library says which template a model has.
+    #[schemars(length(max = 0))]
     template: Option<String>,
+    /// Not supported: `/api/chat` takes the talk.
+    #[schemars(length(max = 0))]
     context: Option<Vec<u32>>,
     raw: Option<bool>,
 }
 
-#[derive(Debug, Deserialize)]
-struct Embed {
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(rename = "OllamaEmbedRequest")]
+pub(crate) struct Embed {
     model: Option<String>,
     input: Prompts,
     truncate: Option<bool>,
     dimensions: Option<usize>,
     #[serde(rename = "options")]
+    #[schemars(with = "Option<Value>")]
     _options: Option<IgnoredAny>,
     #[serde(rename = "keep_alive")]
+    #[schemars(with = "Option<Value>")]
     _keep_alive: Option<IgnoredAny>,
 }
 
-#[derive(Debug, Deserialize)]
-struct OldEmbed {
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(rename = "OllamaEmbeddingsRequest")]
+pub(crate) struct OldEmbed {
     model: Option<String>,
     prompt: String,
 }
 
-#[derive(Debug, Deserialize)]
-struct Show {
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(rename = "OllamaShowRequest")]
+pub(crate) struct Show {
     model: Option<String>,
     name: Option<String>,
 }

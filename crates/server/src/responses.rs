@@ -13,6 +13,7 @@ use huacaya_app::{
     rows::Parameters,
     serving::{Asked, Asking, Format, Said, ToolChoice},
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, de::IgnoredAny};
 use serde_json::{Value, json};
 
@@ -21,53 +22,73 @@ use crate::{
     answering::{self, Frame},
     body::{self, Nothing, Read},
     drawing::source,
+    openapi,
     refusal::Refusal,
 };
 use telling::Telling;
 
 const PATH: &str = "/v1/responses";
 
-#[derive(Debug, Deserialize)]
-struct Own {
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(rename = "ResponsesRequest")]
+pub(crate) struct Own {
     model: Option<String>,
+    #[schemars(required)]
     input: Option<Input>,
     instructions: Option<String>,
+    #[schemars(range(min = 1, max = 131_072))]
     max_output_tokens: Option<u32>,
+    #[schemars(range(min = 0.0, max = 10.0))]
     temperature: Option<f32>,
+    #[schemars(range(min = 0.0, max = 1.0))]
     top_p: Option<f32>,
     stream: Option<bool>,
+    #[schemars(extend("items" = openapi::plain_tool()))]
     tools: Option<Vec<Value>>,
+    #[schemars(extend("anyOf" = openapi::plain_choices()))]
     tool_choice: Option<Value>,
     parallel_tool_calls: Option<bool>,
     text: Option<Text>,
     reasoning: Option<Reasoning>,
     metadata: Option<Value>,
+    /// Nothing is kept between requests.
+    #[schemars(with = "Option<()>")]
     previous_response_id: Option<String>,
+    #[schemars(with = "Option<()>")]
     conversation: Option<Value>,
+    #[schemars(with = "Option<()>")]
     prompt: Option<Value>,
+    #[schemars(extend("enum" = [false, null]))]
     background: Option<bool>,
     /// Nothing is kept, whatever is wished.
     #[serde(rename = "store")]
+    #[schemars(with = "Option<Value>")]
     _store: Option<IgnoredAny>,
     /// An input that is too long is an error, never cut.
     #[serde(rename = "truncation")]
+    #[schemars(with = "Option<Value>")]
     _truncation: Option<IgnoredAny>,
     #[serde(rename = "user")]
+    #[schemars(with = "Option<Value>")]
     _user: Option<IgnoredAny>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(untagged)]
+#[schemars(rename = "ResponsesInput")]
 enum Input {
     Text(String),
     Items(Vec<Item>),
 }
 
 /// An item of any kind: each has some of the fields.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(rename = "ResponsesItem")]
 struct Item {
     #[serde(rename = "type")]
+    #[schemars(extend("enum" = ["message", "reasoning", "function_call", "function_call_output", null]))]
     kind: Option<String>,
+    #[schemars(extend("enum" = ["system", "developer", "user", "assistant", null]))]
     role: Option<String>,
     content: Option<Content>,
     summary: Option<Vec<Part>>,
@@ -77,34 +98,42 @@ struct Item {
     output: Option<Content>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(untagged)]
+#[schemars(rename = "ResponsesContent")]
 enum Content {
     Text(String),
     Parts(Vec<Part>),
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(rename = "ResponsesPart")]
 struct Part {
     #[serde(rename = "type")]
+    #[schemars(extend("enum" = ["input_text", "output_text", "text", "refusal", "summary_text", "reasoning_text"]))]
     kind: String,
     text: Option<String>,
     refusal: Option<String>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(rename = "ResponsesText")]
 struct Text {
+    #[schemars(extend("anyOf" = openapi::plain_formats()))]
     format: Option<Value>,
     /// How much to say is for the prompt to tell.
     #[serde(rename = "verbosity")]
+    #[schemars(with = "Option<Value>")]
     _verbosity: Option<IgnoredAny>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(rename = "ResponsesReasoning")]
 struct Reasoning {
     effort: Option<String>,
     /// Thoughts are told whole.
     #[serde(rename = "summary")]
+    #[schemars(with = "Option<Value>")]
     _summary: Option<IgnoredAny>,
 }
 

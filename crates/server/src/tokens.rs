@@ -5,6 +5,7 @@ use axum::{
     extract::{Request, State},
     response::Response,
 };
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
 
@@ -14,16 +15,18 @@ use crate::{
     refusal::Refusal,
 };
 
-#[derive(Debug, Deserialize)]
-struct Text {
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(rename = "TokenizeRequest")]
+pub(crate) struct Text {
     model: Option<String>,
     content: String,
     /// With the tokens that a prompt begins with.
     add_special: Option<bool>,
 }
 
-#[derive(Debug, Deserialize)]
-struct Tokens {
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(rename = "DetokenizeRequest")]
+pub(crate) struct Tokens {
     model: Option<String>,
     tokens: Vec<u32>,
 }

@@ -5,5 +5,6 @@
 mod anthropic;
 mod ollama;
 mod openai;
+mod openapi;
 mod responses;
 mod served;
