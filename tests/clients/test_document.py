@@ -52,5 +52,5 @@ def test_the_document_tells_what_is_answered(server, tmp_path):
     answered = [line.rsplit(" ", 1) for line in (tmp_path / ANSWERED).read_text().splitlines()]
     document = httpx.get(f"{server.root}/openapi.json", headers={"Authorization": f"Bearer {server.token}"}).json()
     told = {f"{method.upper()} {path}" for path, methods in document["paths"].items() for method in methods}
-    # A route that refused everything would have proved little.
-    assert {route for route, status in answered if status == "200"} == told
+    # A route that refused everything would have proved little. The document's own was asked before the trials.
+    assert {route for route, status in answered if status == "200"} == told - {"GET /openapi.json"}

@@ -14,8 +14,9 @@ pub fn clients(arguments: &[String]) -> Outcome {
     cargo(&["build", "--package", "huacaya-cli"])?;
     let cli = target().join("debug").join(format!("huacaya-cli{}", std::env::consts::EXE_SUFFIX));
     say("asking the server as its clients do");
-    let mut all: Vec<OsString> = ["-B", "-m", "pytest", "--cli"].map(OsString::from).to_vec();
-    all.extend([cli.into(), folder.into()]);
+    let mut all: Vec<OsString> = ["-B", "-m", "pytest"].map(OsString::from).to_vec();
+    // In one word: pytest looks for tests at every word that it does not know yet.
+    all.extend([format!("--cli={}", cli.display()).into(), folder.into()]);
     all.extend(arguments.iter().map(OsString::from));
     program(python, &all)
 }
