@@ -98,6 +98,7 @@ const ALWAYS: &[(u16, &str)] = &[
     (400, "The request is wrong; the message says where"),
     (403, "Asked by another name than this machine's, or by a web page that the person did not list"),
     (405, "The path takes other methods"),
+    (431, "The head of the request is too large; nothing is read of it, and the answer has no body"),
     (500, "The program failed"),
     (503, "Memory is short, or the program is being closed"),
 ];
@@ -331,6 +332,9 @@ impl Operation {
             "description": meaning,
             "content": {JSON: {"schema": named(self.error())}},
         });
+        if status == 431 {
+            told = json!({"description": meaning});
+        }
         let header = match status {
             401 => Some(("WWW-Authenticate", "`Bearer`.")),
             429 => Some(("Retry-After", "Seconds until it is worth to ask again.")),
