@@ -51,6 +51,19 @@ export const rooms = {
   "room-diagnostics": { go: section(10) },
   "room-about": { go: section(11) },
   "room-panel": { go: async (page, zh) => { await chat(page, zh ? "停止的回答" : "Stopped answer"); await panel(page); } },
+  "room-format": {
+    go: async (page, zh) => {
+      await rooms["room-panel"].go(page, zh);
+      const region = page.getByRole("region", { name: zh ? "这个对话用什么来回答" : "What this chat answers with" });
+      await region.getByRole("combobox", { name: zh ? "格式: 任意文字" : "Format: Any text" }).click();
+      await page.getByRole("option", { name: zh ? "JSON Schema" : "JSON schema" }).click();
+      const field = region.getByRole("textbox", { name: zh ? "内容：JSON Schema" : "JSON schema: source" });
+      await field.fill('{"type": }');
+      await field.blur();
+      await region.getByRole("alert").scrollIntoViewIfNeeded();
+      await page.waitForTimeout(200);
+    },
+  },
   "room-context": { go: async (page, zh) => { await rooms["room-panel"].go(page, zh); await page.getByRole("meter").last().scrollIntoViewIfNeeded(); await page.waitForTimeout(200); } },
   "room-tip": { go: async (page, zh) => { await chat(page, zh ? "停止的回答" : "Stopped answer"); await panel(page); await page.getByText(zh ? "温度" : "Temperature", { exact: true }).hover(); await page.waitForTimeout(800); } },
   "room-palette": { go: async (page) => { await page.keyboard.press("Control+k"); await page.waitForTimeout(300); } },

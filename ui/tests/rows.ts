@@ -5,7 +5,7 @@ import type { Chat, Change, Message, Parameters } from "$api";
 export const NO_PARAMETERS = {
   temperature: null, top_k: null, top_p: null, min_p: null, repetition_penalty: null, penalty_window: null, frequency_penalty: null,
   presence_penalty: null, dry_multiplier: null, dry_base: null, dry_allowed_length: null, xtc_probability: null, xtc_threshold: null,
-  logit_bias: null, seed: null, tokens_max: null, stop: null, guidance: null, negative_prompt: null, context: null, thinking: null,
+  logit_bias: null, seed: null, tokens_max: null, stop: null, guidance: null, negative_prompt: null, context: null, thinking: null, format: null,
 } satisfies Parameters as Parameters; // prettier-ignore
 
 export function chatRow(id: number, more: Partial<Chat> = {}): Chat {

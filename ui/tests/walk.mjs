@@ -651,6 +651,22 @@ await walk("an adapter takes part in a chat by its switch and its slider", { pan
   await page.waitForFunction(() => window.__CALLS__.filter((call) => call[0] === "set_adapters").at(-1)[1].adapters[0]?.strength === 0.5);
 });
 
+await walk("a schema with a fault is not set, a mended one is, and the way back takes it away", { panel: true, reading: false }, async (page) => {
+  await chat(page, "停止的回答");
+  const panel = page.getByRole("region", { name: "这个对话用什么来回答" });
+  await panel.getByRole("combobox", { name: "格式: 任意文字" }).click();
+  await page.getByRole("option", { name: "JSON Schema" }).click();
+  const field = panel.getByRole("textbox", { name: "内容：JSON Schema" });
+  await field.fill('{"type": }');
+  await field.blur();
+  await panel.getByRole("alert").getByText("第 1 行第 10 列").waitFor();
+  await field.fill('{"type": "object"}');
+  await field.blur();
+  assert.deepEqual((await called(page, "set_chat")).parameters.format, { kind: "json_schema", source: '{"type": "object"}' });
+  await panel.getByRole("button", { name: "恢复格式" }).click();
+  await page.waitForFunction(() => window.__CALLS__.filter((call) => call[0] === "set_chat").at(-1)[1].parameters.format === null);
+});
+
 await browser.close();
 server.close();
 console.log(`${passed} passed, ${failed} failed`);

@@ -230,7 +230,7 @@ impl App {
         progress.prompt_tokens = cut.tokens;
         self.inner.store.set_made(message, &made(&settled, &lease, &beside, &asked)).await?;
         progress.begun = Instant::now();
-        let events = events(self.inner.engine.generate(request(&settled, &lease, beside, cut)))?;
+        let events = events(self.inner.engine.generate(request(&settled, &lease, beside, cut)?))?;
         let finish = self.follow(message, events, &mut wishes, progress, &settled.model_name).await;
         drop(lease);
         finish
@@ -299,25 +299,25 @@ fn events(stream: TokenStream) -> Result<mpsc::Receiver<Result<Event, huacaya_en
     Ok(events)
 }
 
-fn request(settled: &Settled, lease: &Lease, beside: Vec<Beside>, cut: Cut) -> Request {
+fn request(settled: &Settled, lease: &Lease, beside: Vec<Beside>, cut: Cut) -> Result<Request> {
     let mut sampling = parameters::sampling(&settled.parameters);
     if cut.negative.is_none() {
         sampling.guidance = 1.0;
     }
-    Request {
+    Ok(Request {
         model: Arc::clone(&lease.model),
         adapters: beside.into_iter().map(|one| (one.adapter, one.strength)).collect(),
         prompt: cut.prompt,
         negative: cut.negative,
         sampling,
-        grammar: None,
+        grammar: settled.parameters.format.as_ref().map_or(Ok(None), parameters::grammar)?,
         stop: settled.parameters.stop.clone().unwrap_or_default(),
         logprobs: 0,
         echo: false,
         tokens_max: settled.parameters.tokens_max.unwrap_or(1) as usize,
         speculate: true,
         draft: None,
-    }
+    })
 }
 
 /// What an exact repetition would need, as it is now.

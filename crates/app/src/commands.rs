@@ -7,8 +7,8 @@
 use std::pin::Pin;
 
 use huacaya_store::{
-    Attachment, Chat, ChatId, ChatKind, Connection, Example, Folder, FolderId, Found, JobId, MessageId, ModelId,
-    Parameters, Persona, PersonaId, ReportId, Strength,
+    AnswerFormat, Attachment, Chat, ChatId, ChatKind, Connection, Example, Folder, FolderId, Found, JobId, MessageId,
+    ModelId, Parameters, Persona, PersonaId, ReportId, Strength,
 };
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
@@ -319,6 +319,8 @@ commands! {
     set_setting(key: String, value: Value) -> () = |app| app.set_setting(key, value);
     /// The program's own defaults, every value filled where there is one.
     defaults() -> Defaults = |app| app.defaults();
+    /// Whether answers can be held to this form: an error names the place of its fault.
+    check_format(format: AnswerFormat) -> () = |app| app.check_format(format);
     /// What to copy into a report: version, hardware, places, the end of the log.
     diagnostics() -> Diagnostics = |app| app.diagnostics();
     /// Where models can run, and why not elsewhere.

@@ -71,6 +71,8 @@ codes! {
     TemplateUnknown = "template_unknown" { template }
     /// The form that an answer was to keep to (a schema, a grammar, an expression) is not understood, or asks too much.
     FormatInvalid = "format_invalid" { reason }
+    /// The form that an answer is to keep to has a fault at this place. Line and column from 1.
+    FormatFault = "format_fault" { line, column, reason }
     /// The model's template does not take tools, so it cannot call any.
     ToolsUnsupported = "tools_unsupported" { model }
     /// The tools that a program offers, or the calls that it tells of, are not in order.

@@ -11,6 +11,7 @@ use crate::{
     App, blocking,
     chats::bounded,
     error::{Code, Error, Result},
+    parameters,
     prompt::Asked,
     talking::TEXT_CHARACTERS_MAX,
 };
@@ -62,13 +63,14 @@ impl App {
         let app = self.clone();
         blocking(move || {
             let cut = settled.cut(&lease.model, &Asked::Page(text))?;
+            let grammar = settled.parameters.format.as_ref().map_or(Ok(None), parameters::grammar)?;
             let request = Request {
                 model: Arc::clone(&lease.model),
                 adapters: beside.into_iter().map(|one| (one.adapter, one.strength)).collect(),
                 prompt: cut.prompt,
                 negative: None,
                 sampling: Sampling { temperature: 0.0, ..Sampling::default() },
-                grammar: None,
+                grammar,
                 stop: Vec::new(),
                 logprobs: count.clamp(1, TOKENS_SHOWN_MAX) as usize,
                 echo: false,

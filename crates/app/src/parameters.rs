@@ -2,8 +2,8 @@
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 
-use huacaya_engine::sampling::Sampling;
-use huacaya_store::Parameters;
+use huacaya_engine::{Grammar, GrammarFault as Fault, sampling::Sampling};
+use huacaya_store::{AnswerFormat, Parameters};
 use serde::Serialize;
 use ts_rs::TS;
 
@@ -46,6 +46,7 @@ pub fn program() -> Parameters {
         negative_prompt: Some(String::new()),
         context: None,
         thinking: None,
+        format: Some(AnswerFormat::Free),
     }
 }
 
@@ -80,7 +81,8 @@ pub fn merge(under: Parameters, over: &Parameters) -> Parameters {
         guidance,
         negative_prompt,
         context,
-        thinking
+        thinking,
+        format
     )
 }
 
@@ -127,7 +129,49 @@ pub fn check(layer: &Parameters) -> Result<()> {
     for (_, bias) in layer.logit_bias.iter().flatten() {
         within("logit_bias", f64::from(*bias), -1_000.0, 1_000.0)?;
     }
-    Ok(())
+    layer.format.as_ref().map_or(Ok(()), check_format)
+}
+
+/// Refuses a form that no answer can be held to, with the place of the fault where there is one. What only a model's own
+/// vocabulary can tell shows when it answers.
+pub fn check_format(format: &AnswerFormat) -> Result<()> {
+    let Some(grammar) = grammar(format)? else { return Ok(()) };
+    grammar.check().map_err(|Fault { place, reason }| fault(place, &reason))
+}
+
+/// What the engine holds the answer to; nothing where any text will do.
+pub fn grammar(format: &AnswerFormat) -> Result<Option<Grammar>> {
+    Ok(match format {
+        AnswerFormat::Free => None,
+        AnswerFormat::JsonObject => Some(Grammar::JsonObject),
+        AnswerFormat::JsonSchema(source) => {
+            let schema = serde_json::from_str(source);
+            let schema = schema.map_err(|error| {
+                // Its own words end with the place.
+                let words = error.to_string();
+                let reason = words.split(" at line ").next().unwrap_or_default();
+                fault(Some((error.line(), error.column())), reason)
+            })?;
+            Some(Grammar::JsonSchema(schema))
+        }
+        AnswerFormat::Lark(source) => Some(Grammar::Lark(source.clone())),
+        AnswerFormat::Regex(source) => Some(Grammar::Regex(source.clone())),
+    })
+}
+
+/// Lines and columns from 1.
+fn fault(place: Option<(usize, usize)>, reason: &str) -> Error {
+    match place {
+        None => {
+            let detail = format!("the format of the answer cannot be used: {reason}");
+            Error::new(Code::FormatInvalid, detail).with("reason", reason)
+        }
+        Some((line, column)) => {
+            let detail = format!("the format of the answer, line {line}, column {column}: {reason}");
+            let error = Error::new(Code::FormatFault, detail).with("line", line).with("column", column);
+            error.with("reason", reason)
+        }
+    }
 }
 
 fn within(name: &'static str, value: f64, least: f64, most: f64) -> Result<()> {
@@ -168,6 +212,11 @@ pub fn sampling(filled: &Parameters) -> Sampling {
 }
 
 impl App {
+    /// Whether answers can be held to this form.
+    pub(crate) async fn check_format(&self, format: AnswerFormat) -> Result<()> {
+        crate::blocking(move || check_format(&format)).await
+    }
+
     pub(crate) async fn defaults(&self) -> Result<Defaults> {
         Ok(Defaults { parameters: program(), system_prompt: SYSTEM_PROMPT.to_string() })
     }
@@ -197,5 +246,21 @@ mod tests {
             assert_eq!((error.code, error.values["parameter"].as_str()), (Code::ParameterInvalid, name));
         }
         check(&program()).unwrap();
+    }
+
+    #[test]
+    fn a_format_that_cannot_be_is_refused_with_the_place_of_its_fault() {
+        let place = |format| {
+            let error = check(&Parameters { format: Some(format), ..Parameters::default() }).unwrap_err();
+            let of = |name: &str| error.values.get(name).and_then(|value| value.parse::<u32>().ok());
+            (error.code, of("line").zip(of("column")))
+        };
+        let at = |line, column| (Code::FormatFault, Some((line, column)));
+        // Counted by hand: the places where each of them stops making sense.
+        assert_eq!(place(AnswerFormat::JsonSchema("{\n  \"type\": objekt\n}".into())), at(2, 11));
+        assert_eq!(place(AnswerFormat::Lark("start: a\na: ) \"x\"".into())), at(2, 4));
+        assert_eq!(place(AnswerFormat::Regex("ab(c".into())), at(1, 3));
+        assert_eq!(place(AnswerFormat::JsonSchema("[1]".into())), (Code::FormatInvalid, None));
+        check(&Parameters { format: Some(AnswerFormat::Regex("[0-9]{3}".into())), ..Parameters::default() }).unwrap();
     }
 }

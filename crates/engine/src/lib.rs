@@ -39,7 +39,7 @@ pub use context::{Fitted, fit};
 pub use device::{Available, devices};
 pub use engine::{Engine, Request, Score, Scores, embed};
 pub use error::{Error, Result};
-pub use grammar::Grammar;
+pub use grammar::{Fault as GrammarFault, Grammar};
 pub use graphics::{GPU_VARIABLE, graphics_child, graphics_devices};
 pub use huacaya_kernels::{InstructionSet, KERNELS_VARIABLE, physical_cores};
 pub use memory::Memory;

@@ -44,7 +44,7 @@ pub use ids::{ChatId, FolderId, JobId, MessageId, ModelId, PersonaId, ReportId, 
 pub use job::{Job, JobState};
 pub use message::{Attachment, Body, Finish, Made, Message, MessageState, Role, Stats};
 pub use model::{Adapter, DeletedModel, HashState, Model, ModelFile, ModelKind, ModelState, Source};
-pub use parameters::Parameters;
+pub use parameters::{AnswerFormat, Parameters};
 pub use persona::{Example, Persona};
 pub use problem::Problem;
 pub use report::{

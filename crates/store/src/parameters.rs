@@ -44,4 +44,22 @@ pub struct Parameters {
     pub context: Option<u32>,
     /// The template's `enable_thinking`.
     pub thinking: Option<bool>,
+    /// What the answer keeps to.
+    pub format: Option<AnswerFormat>,
+}
+
+/// A form that an answer is held to; sources stand as they were typed. A thought before the answer is free.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[serde(tag = "kind", content = "source", rename_all = "snake_case")]
+pub enum AnswerFormat {
+    /// Any text.
+    Free,
+    /// A JSON object with any fields.
+    JsonObject,
+    /// JSON that this schema, itself JSON, holds for.
+    JsonSchema(String),
+    /// A grammar in llguidance's variant of Lark; its first rule is `start`.
+    Lark(String),
+    /// A regular expression for the whole answer, in the syntax of Rust's `regex`.
+    Regex(String),
 }

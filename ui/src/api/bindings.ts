@@ -12,6 +12,11 @@ export type Adapter = {
 base: string, rank: number, };
 
 /**
+ * A form that an answer is held to; sources stand as they were typed. A thought before the answer is free.
+ */
+export type AnswerFormat = { "kind": "free" } | { "kind": "json_object" } | { "kind": "json_schema", "source": string } | { "kind": "lark", "source": string } | { "kind": "regex", "source": string };
+
+/**
  * A text file that was placed whole in the prompt.
  */
 export type Attachment = { name: string, 
@@ -845,7 +850,11 @@ context: number | null,
 /**
  * The template's `enable_thinking`.
  */
-thinking: boolean | null, };
+thinking: boolean | null, 
+/**
+ * What the answer keeps to.
+ */
+format: AnswerFormat | null, };
 
 export type Perplexity = { value: number, 
 /**
@@ -1427,6 +1436,8 @@ export const commands = (call: Call) => ({
   setSetting: (args: { key: string; value: JsonValue }) => call("set_setting", args) as Promise<null>,
   /** The program's own defaults, every value filled where there is one. */
   defaults: () => call("defaults", {}) as Promise<Defaults>,
+  /** Whether answers can be held to this form: an error names the place of its fault. */
+  checkFormat: (args: { format: AnswerFormat }) => call("check_format", args) as Promise<null>,
   /** What to copy into a report: version, hardware, places, the end of the log. */
   diagnostics: () => call("diagnostics", {}) as Promise<Diagnostics>,
   /** Where models can run, and why not elsewhere. */
@@ -1479,6 +1490,8 @@ export const CODE_VALUES = {
   template_unknown: ["template"],
   /** The form that an answer was to keep to (a schema, a grammar, an expression) is not understood, or asks too much. */
   format_invalid: ["reason"],
+  /** The form that an answer is to keep to has a fault at this place. Line and column from 1. */
+  format_fault: ["line", "column", "reason"],
   /** The model's template does not take tools, so it cannot call any. */
   tools_unsupported: ["model"],
   /** The tools that a program offers, or the calls that it tells of, are not in order. */

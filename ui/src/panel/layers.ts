@@ -18,7 +18,7 @@ export type Effective<N extends Name> = {
 const NAMES: Name[] = [
   "temperature", "top_k", "top_p", "min_p", "repetition_penalty", "penalty_window", "frequency_penalty", "presence_penalty",
   "dry_multiplier", "dry_base", "dry_allowed_length", "xtc_probability", "xtc_threshold", "logit_bias", "seed", "tokens_max",
-  "stop", "guidance", "negative_prompt", "context", "thinking",
+  "stop", "guidance", "negative_prompt", "context", "thinking", "format",
 ];
 
 /** A layer that leaves everything to those below. */

@@ -3,7 +3,7 @@
 import type { Name } from "./layers";
 
 export type Numeric = {
-  name: Exclude<Name, "logit_bias" | "stop" | "negative_prompt" | "thinking">;
+  name: Exclude<Name, "logit_bias" | "stop" | "negative_prompt" | "thinking" | "format">;
   least: number;
   most: number;
   step: number;

@@ -14,8 +14,8 @@
   const rows = window.__MOCK_ROWS__(options);
   const byId = (list, id) => list.find((row) => row.id === id);
   const problem = (code, values = {}) => ({ code, values, detail: "" });
-  const parameters = () => Object.fromEntries(["temperature","top_k","top_p","min_p","repetition_penalty","penalty_window","frequency_penalty","presence_penalty","dry_multiplier","dry_base","dry_allowed_length","xtc_probability","xtc_threshold","logit_bias","seed","tokens_max","stop","guidance","negative_prompt","context","thinking"].map((key) => [key, null]));
-  const defaults = { ...parameters(), temperature: 0.7, top_k: 40, top_p: 0.95, min_p: 0.05, repetition_penalty: 1.1, penalty_window: 64, frequency_penalty: 0, presence_penalty: 0, dry_multiplier: 0, dry_base: 1.75, dry_allowed_length: 2, xtc_probability: 0, xtc_threshold: 0.1, tokens_max: 1024, guidance: 1 };
+  const parameters = () => Object.fromEntries(["temperature","top_k","top_p","min_p","repetition_penalty","penalty_window","frequency_penalty","presence_penalty","dry_multiplier","dry_base","dry_allowed_length","xtc_probability","xtc_threshold","logit_bias","seed","tokens_max","stop","guidance","negative_prompt","context","thinking","format"].map((key) => [key, null]));
+  const defaults = { ...parameters(), temperature: 0.7, top_k: 40, top_p: 0.95, min_p: 0.05, repetition_penalty: 1.1, penalty_window: 64, frequency_penalty: 0, presence_penalty: 0, dry_multiplier: 0, dry_base: 1.75, dry_allowed_length: 2, xtc_probability: 0, xtc_threshold: 0.1, tokens_max: 1024, guidance: 1, format: { kind: "free" } };
 
   function send(...changes) {
     if (channel === null) return;
@@ -283,6 +283,14 @@
     scan_models: () => ({ added: 0, problems: [] }),
     stop_job: ({ job }) => put("job", Object.assign(byId(rows.jobs, job), { state: "stopped", finished_ms: Date.now() })),
     dismiss_job: ({ job }) => send({ kind: "removed", value: { table: "job", id: job } }),
+    check_format: ({ format }) => {
+      if (format.kind !== "json_schema") return;
+      try {
+        JSON.parse(format.source);
+      } catch {
+        throw problem("format_fault", { line: "1", column: "10", reason: "expected value" });
+      }
+    },
     defaults: () => ({ parameters: defaults, system_prompt: "You are a helpful assistant. 你是一个乐于助人的助手。" }),
     diagnostics: () => ({
       version: "0.1.0", system: "Linux 6.1", processor: "AMD EPYC 7B13, AVX2", cores: 2, memory_bytes: 24e9, memory_free_bytes: 6.2e9,

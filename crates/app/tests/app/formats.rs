@@ -2,12 +2,12 @@
 
 use huacaya_app::{
     App, Code, Error,
-    rows::Parameters,
+    rows::{Chat, MessageId, MessageState, Parameters},
     serving::{Asked, Asking, Format, Piece, Reason, Said, TokenProbability},
 };
 use serde_json::{Value, json};
 
-use crate::home::Home;
+use crate::home::{Home, Mirror, call};
 
 fn chat(text: &str) -> Asked {
     Asked::Chat(vec![Said { role: "user".to_string(), text: text.to_string(), ..Said::default() }])
@@ -63,6 +63,64 @@ async fn answers_to_programs_keep_to_their_format() {
     assert!(["羊驼", "llama"].contains(&hear(&app, animal).await.unwrap().texts[0].as_str()));
     let object = hear(&app, asking(chat("Hello"), Some(Format::JsonObject))).await.unwrap();
     assert!(object.texts[0].starts_with('{'), "{object:?}");
+    app.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn answers_in_the_window_keep_to_the_format_of_the_highest_layer_that_has_one() {
+    let home = Home::new();
+    let app = home.start().await;
+    let chat: Chat = call(&app, "new_chat", json!({"kind": "chat"})).await;
+    let mut mirror = Mirror::new(&app).await;
+    call::<()>(&app, "open_chat", json!({"chat": chat.id})).await;
+    let schema = r#"{
+        "type": "object", "additionalProperties": false, "required": ["city", "large"],
+        "properties": {"city": {"type": "string", "maxLength": 10}, "large": {"type": "boolean"}}
+    }"#;
+    let set = async |parameters: Value| {
+        let values = json!({"chat": chat.id, "parameters": parameters});
+        call::<()>(&app, "set_chat", values).await;
+    };
+    let person = json!({"tokens_max": 200, "format": {"kind": "regex", "source": "yes|no"}});
+    call::<()>(&app, "set_setting", json!({"key": "parameters", "value": person})).await;
+    let ask = json!({"chat": chat.id, "text": "Name a city.", "attachments": [], "begin": ""});
+    let answer = async |mirror: &mut Mirror| {
+        let sent: Value = call(&app, "send_message", ask.clone()).await;
+        let id = MessageId(sent["answer"].as_i64().unwrap());
+        let row = mirror.answer(id).await;
+        assert_eq!(row.state, MessageState::Done, "{:?}", row.error);
+        mirror.text(id)
+    };
+    assert!(["yes", "no"].contains(&answer(&mut mirror).await.as_str()));
+    set(json!({"format": {"kind": "json_schema", "source": schema}})).await;
+    let text = answer(&mut mirror).await;
+    let value: Value = serde_json::from_str(&text).unwrap();
+    assert!(value["city"].as_str().is_some_and(|city| city.chars().count() <= 10), "{text}");
+    assert!(value["large"].is_boolean() && value.as_object().is_some_and(|fields| fields.len() == 2), "{text}");
+    set(json!({"format": {"kind": "free"}, "tokens_max": 8})).await;
+    let text = answer(&mut mirror).await;
+    assert!(serde_json::from_str::<Value>(&text).is_err() && !["yes", "no"].contains(&text.as_str()), "{text}");
+    app.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_format_with_a_fault_is_not_set_and_its_place_is_told() {
+    let home = Home::new();
+    let app = home.start().await;
+    let format = json!({"kind": "json_schema", "source": "{\n  \"type\": }"});
+    let chat: Chat = call(&app, "new_chat", json!({"kind": "chat"})).await;
+    for (name, arguments) in [
+        ("check_format", json!({"format": format})),
+        ("set_setting", json!({"key": "parameters", "value": {"format": format}})),
+        ("set_chat", json!({"chat": chat.id, "parameters": {"format": format}})),
+    ] {
+        let error = app.call(name, arguments).await.unwrap_err();
+        assert_eq!(
+            (error.code, error.values["line"].as_str(), error.values["column"].as_str()),
+            (Code::FormatFault, "2", "11")
+        );
+    }
+    call::<()>(&app, "check_format", json!({"format": {"kind": "lark", "source": "start: \"羊驼\""}})).await;
     app.shut_down().await;
 }
 

@@ -4,6 +4,7 @@
 //! come next. What is left is drawn as ever, so guesses and shared steps change nothing.
 
 mod course;
+mod fault;
 #[cfg(test)]
 mod tests;
 mod words;
@@ -21,6 +22,7 @@ use crate::tokenizer::Tokenizer;
 use crate::{Error, Result};
 
 pub(crate) use course::Course;
+pub use fault::Fault;
 use words::Words;
 
 /// What an answer has to keep to.

@@ -46,6 +46,22 @@ impl Words {
                 }
             }
         }
+        Words::made(words, count, without_blank, blanks)
+    }
+
+    /// One word for each byte of text.
+    pub fn of_bytes() -> Result<Words, String> {
+        let words: Vec<Vec<u8>> = (0..MARK).map(|byte| vec![byte]).collect();
+        let count = words.len();
+        Words::made(words, count, HashMap::new(), Vec::new())
+    }
+
+    fn made(
+        words: Vec<Vec<u8>>,
+        count: usize,
+        without_blank: HashMap<u32, u32>,
+        blanks: Vec<u32>,
+    ) -> Result<Words, String> {
         let bytes: usize = words.iter().map(Vec::len).sum();
         if bytes > WORDS_BYTES_MAX {
             return Err(format!("the model's vocabulary is too large for it: {bytes} bytes of words"));

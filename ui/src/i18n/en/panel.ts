@@ -65,6 +65,7 @@ export const panel = {
     negative_prompt: "Negative prompt",
     context: "Context",
     thinking: "Thinking",
+    format: "Format",
   },
   explain: {
     temperature: "How freely the next word is drawn: 0 always takes the likeliest, 1 follows the model's own odds",
@@ -88,6 +89,15 @@ export const panel = {
     negative_prompt: "A system prompt for what the answer should move away from",
     context: "How many tokens the model sees at once. More needs more memory; a change loads the model anew",
     thinking: "Lets the model think first; its thoughts are shown folded",
+    format: "Holds every answer to a form: no token that would break it can be drawn. A thought before the answer is free",
+  },
+  formats: { free: "Any text", json_object: "JSON object", json_schema: "JSON schema", lark: "Grammar (Lark)", regex: "Regular expression" },
+  formatSource: (kind: string) => `${kind}: source`,
+  formatHint: "Checked and set when you leave the field",
+  formatExamples: {
+    json_schema: '{"type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"]}',
+    lark: 'start: "yes" | "no"',
+    regex: "[0-9]{4}-[0-9]{2}-[0-9]{2}",
   },
   addStop: "Add a stop text",
   stopHint: "Press Enter to add",

@@ -70,6 +70,7 @@ export const problems: Record<string, (v: Values) => string> = {
   interrupted: () => "Huacaya was closed while this was running.",
   stopped: () => "You stopped this.",
   model_unknown: (v) => `There is no model called “${v["model"]}” here. Add it on the models page, or ask for one that is listed there.`,
+  format_fault: (v) => `Line ${v["line"]}, column ${v["column"]} of the format has a fault: ${v["reason"]}. It is not set yet.`,
   format_invalid: (v) => `The answer cannot be given in this format: ${v["reason"]}. Change the format and ask again.`,
   busy: (v) => `Too many requests are waiting. Try again in ${duration(v["seconds"])}.`,
   closing: () => "Huacaya is being closed. Open it again to go on.",

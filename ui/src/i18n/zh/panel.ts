@@ -67,6 +67,7 @@ export const panel: typeof en = {
     negative_prompt: "反向提示词",
     context: "上下文",
     thinking: "思考",
+    format: "格式",
   },
   explain: {
     temperature: "选词有多自由：0 总是选最可能的，1 按模型自己的概率来",
@@ -90,6 +91,15 @@ export const panel: typeof en = {
     negative_prompt: "希望回答远离的那种系统提示词",
     context: "模型一次能看到多少 token。越多越占内存；改动后会重新载入模型",
     thinking: "让模型先想一想，想法会折叠显示",
+    format: "让每个回答都符合一种格式：会破坏格式的 token 不会被选中。回答之前的想法不受限制",
+  },
+  formats: { free: "任意文字", json_object: "JSON 对象", json_schema: "JSON Schema", lark: "语法（Lark）", regex: "正则表达式" },
+  formatSource: (kind) => `内容：${kind}`,
+  formatHint: "离开输入框时检查并生效",
+  formatExamples: {
+    json_schema: '{"type": "object", "properties": {"名字": {"type": "string"}}, "required": ["名字"]}',
+    lark: 'start: "是" | "否"',
+    regex: "[0-9]{4}年[0-9]{1,2}月",
   },
   addStop: "添加停止文本",
   stopHint: "按回车添加",

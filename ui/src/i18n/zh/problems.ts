@@ -69,6 +69,7 @@ export const problems: typeof en = {
   interrupted: () => "任务进行时 Huacaya 被关闭了。",
   stopped: () => "你停下了它。",
   model_unknown: (v) => `这里没有名为“${v["model"]}”的模型。请先在模型页添加，或换成列表中的一个。`,
+  format_fault: (v) => `格式的第 ${v["line"]} 行第 ${v["column"]} 列有误，还没有生效。（${v["reason"]}）`,
   format_invalid: (v) => `无法按这个格式回答，请修改格式后再试。（${v["reason"]}）`,
   busy: (v) => `排队的请求太多。请等 ${duration(v["seconds"])}，然后再试。`,
   closing: () => "Huacaya 正在关闭。重新打开后可以继续。",
