@@ -2,7 +2,7 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -18,6 +18,7 @@ use tokio::{
 use crate::{
     answer::Answers,
     chosen::ChosenPaths,
+    computing::Here,
     error::{Code, Error, Result},
     jobs::Jobs,
     loading::{self, Place},
@@ -54,6 +55,7 @@ pub(crate) struct Inner {
     pub(crate) storage: Storage,
     pub(crate) line: Line,
     pub(crate) serving: serving::Line,
+    pub(crate) here: OnceLock<Here>,
     closing: AtomicBool,
 }
 
@@ -117,6 +119,7 @@ impl App {
             chosen: ChosenPaths::default(),
             line,
             serving: serving::Line::default(),
+            here: OnceLock::new(),
             storage: Storage::new(storage),
             closing: AtomicBool::new(false),
         };

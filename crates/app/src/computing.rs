@@ -99,6 +99,14 @@ pub struct ComputeChoices {
     pub threads_max: u32,
 }
 
+/// What a face asks for this process alone, over what the person set.
+#[derive(Clone, Debug, Default)]
+pub struct Here {
+    /// As the setting `device` names it.
+    pub device: Option<String>,
+    pub threads: Option<usize>,
+}
+
 /// What the person set about computing.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Computing {
@@ -228,13 +236,26 @@ pub(crate) fn tune(
 }
 
 impl App {
+    /// Models that are loaded from now on are computed so in this process. What was asked first holds.
+    pub fn compute_here(&self, here: Here) {
+        self.inner.here.get_or_init(|| here);
+    }
+
+    /// Where models are computed: "cpu", "gpu:0", …; none: where the program would.
+    pub(crate) async fn device(&self) -> Result<Option<String>> {
+        match self.inner.here.get().and_then(|here| here.device.clone()) {
+            Some(device) => Ok(Some(device)),
+            None => self.setting("device").await,
+        }
+    }
+
     /// What the person set about computing.
     pub(crate) async fn computing(&self) -> Result<Computing> {
         let kernels: Option<String> = self.setting("compute_kernels").await?;
         let kv: Option<String> = self.setting("compute_kv").await?;
         Ok(Computing {
             candle: self.setting::<String>("compute_backend").await?.is_some_and(|name| name == "candle"),
-            threads: self.setting("compute_threads").await?,
+            threads: self.inner.here.get().and_then(|here| here.threads).or(self.setting("compute_threads").await?),
             kernels: kernels.as_deref().and_then(InstructionSet::from_name).filter(|set| set.is_available()),
             kv: kv.as_deref().and_then(KvFormat::from_name),
         })

@@ -255,7 +255,7 @@ impl App {
         let context = context.or(person.and_then(|layer| layer.context)).or(row.parameters.context);
         Ok(LoadOptions {
             context: context.map(|tokens| tokens as usize),
-            device: self.setting("device").await?,
+            device: self.device().await?,
             template: crate::models::set_template(row).map(str::to_string),
             ..self.computing().await?.options()
         })

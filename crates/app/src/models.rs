@@ -281,7 +281,7 @@ impl App {
     }
 
     /// What answers where nothing else is chosen: the model of the settings, else the bundled one, else the first.
-    pub(crate) async fn default_model(&self) -> Result<ModelId> {
+    pub async fn default_model(&self) -> Result<ModelId> {
         let mut models = self.inner.store.models().await?;
         models.retain(|model| model.kind != ModelKind::Adapter);
         let set: Option<ModelId> = self.setting("model").await?;
