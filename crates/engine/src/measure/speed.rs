@@ -44,12 +44,15 @@ pub struct Rate {
 }
 
 /// Reading and writing.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Speed {
     pub prefill: Rate,
     pub decode: Rate,
     /// How many were made.
     pub rounds: usize,
+    /// Tokens a second of each round, in the order in which they were made.
+    pub prefill_samples: Vec<f64>,
+    pub decode_samples: Vec<f64>,
 }
 
 /// Times the model alone: neither tokenizer nor sampling, the logits included. A first short round that nobody times brings
@@ -92,7 +95,13 @@ pub fn speed(model: &Model, options: &SpeedOptions, watch: Watch<'_>) -> Result<
         }
         decode.push(start.elapsed());
     }
-    Ok(Speed { rounds: prefill.len(), prefill: rate(read, prefill), decode: rate(written, decode) })
+    Ok(Speed {
+        rounds: prefill.len(),
+        prefill_samples: samples(read, &prefill),
+        decode_samples: samples(written, &decode),
+        prefill: rate(read, prefill),
+        decode: rate(written, decode),
+    })
 }
 
 struct Clock<'a> {
@@ -122,6 +131,10 @@ pub(super) fn prompt(model: &Model, count: usize) -> Vec<u32> {
 pub(super) fn likeliest(logits: &[f32]) -> u32 {
     let best = logits.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1));
     best.map_or(0, |(id, _)| id as u32)
+}
+
+fn samples(tokens: usize, rounds: &[Duration]) -> Vec<f64> {
+    rounds.iter().map(|round| tokens as f64 / round.as_secs_f64().max(1e-9)).collect()
 }
 
 fn rate(tokens: usize, mut rounds: Vec<Duration>) -> Rate {
