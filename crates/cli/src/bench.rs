@@ -23,16 +23,17 @@ pub struct BenchOptions {
     #[command(flatten)]
     model: ModelOptions,
     /// Tokens to read in a round
-    #[arg(long, visible_alias = "prefill", value_name = "TOKENS", default_value_t = 512)]
-    prompt: usize,
+    #[arg(long, visible_alias = "prompt", value_name = "TOKENS", default_value_t = 512)]
+    prefill: usize,
     /// Tokens to write in a round
-    #[arg(long, visible_alias = "decode", value_name = "TOKENS", default_value_t = 128)]
-    tokens: usize,
+    #[arg(long, visible_alias = "tokens", value_name = "TOKENS", default_value_t = 128)]
+    decode: usize,
     /// Tokens that stand before them, not timed
     #[arg(long, value_name = "TOKENS", default_value_t = 0)]
     depth: usize,
-    #[arg(long, visible_alias = "repeat", value_name = "NUMBER", default_value_t = 1)]
-    rounds: usize,
+    /// Rounds to make; the median counts
+    #[arg(long, visible_alias = "rounds", value_name = "NUMBER", default_value_t = 1)]
+    repeat: usize,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
@@ -47,9 +48,9 @@ pub fn run(options: &BenchOptions) -> Result<(), Failure> {
     let stop = loaded.stop.clone();
     let wanted = SpeedOptions {
         depth: options.depth,
-        prompt_tokens: options.prompt,
-        new_tokens: options.tokens,
-        rounds: options.rounds,
+        prompt_tokens: options.prefill,
+        new_tokens: options.decode,
+        rounds: options.repeat,
         budget: BUDGET,
     };
     let measured = measure::speed(&loaded.model, &wanted, &mut |progress| {
@@ -57,14 +58,24 @@ pub fn run(options: &BenchOptions) -> Result<(), Failure> {
         if stop.asked() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     });
     meter.clear();
-    let Speed { prefill, decode, rounds } = measured.map_err(|error| Failure::of_measurement(&loaded.path, error))?;
+    let found = measured.map_err(|error| Failure::of_measurement(&loaded.path, error))?;
+    let Speed { prefill, decode, rounds, prefill_samples, decode_samples } = found;
     let peak = memory.peak().map(|peak| peak.highest);
     let mut out = stdout();
     if options.json {
         let found = json!({
             "prefill_tokens_per_second": prefill.tokens_per_second,
             "decode_tokens_per_second": decode.tokens_per_second,
-            "rounds": rounds, "load_ms": load_ms, "peak_bytes": peak, "peak_memory_bytes": peak, "device": loaded.model.device(),
+            "prefill_samples": prefill_samples,
+            "decode_samples": decode_samples,
+            "prefill_tokens": prefill.tokens,
+            "decode_tokens": decode.tokens,
+            "depth": options.depth,
+            "rounds": rounds,
+            "load_ms": load_ms,
+            "peak_bytes": peak,
+            "peak_memory_bytes": peak,
+            "device": loaded.model.device(),
         });
         writeln!(out, "{found}")?;
         return Ok(());

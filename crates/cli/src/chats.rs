@@ -23,6 +23,9 @@ pub struct Options {
     /// Print one JSON value
     #[arg(long, global = true)]
     json: bool,
+    /// Say nothing on standard error but errors
+    #[arg(long, global = true)]
+    quiet: bool,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -57,7 +60,7 @@ enum Command {
 }
 
 pub fn run(options: &Options) -> Result<(), Failure> {
-    Library::with(true, async |library| match &options.command {
+    Library::with(options.quiet, async |library| match &options.command {
         Command::List => list(library, options.json).await,
         Command::Export { chats, to, format } => export(library, chats, to.as_ref(), *format).await,
         Command::Import { file } => {
@@ -70,11 +73,11 @@ pub fn run(options: &Options) -> Result<(), Failure> {
             } else {
                 writeln!(stdout(), "{} chats, {} messages", came["chats"], came["messages"])?;
             }
-            for skipped in came["skipped"].as_array().into_iter().flatten() {
+            for skipped in came["skipped"].as_array().into_iter().flatten().filter(|_| !options.quiet) {
                 eprintln!("warning: left out: {}", skipped["detail"].as_str().unwrap_or_default());
             }
             if came["chats"] == 0 {
-                return Err(Failure::Said(format!("{}: no chat came in", file.display())));
+                return Err(Failure::Unusable(format!("{}: no chat came in", file.display())));
             }
             Ok(())
         }
@@ -111,7 +114,7 @@ async fn list(library: &Library, as_json: bool) -> Result<(), Failure> {
 async fn export(library: &Library, chats: &[i64], to: Option<&PathBuf>, form: Form) -> Result<(), Failure> {
     let known = library.rows().await?.chats;
     if let Some(unknown) = chats.iter().find(|id| !known.iter().any(|chat| chat.id.0 == **id)) {
-        return Err(Failure::Said(format!(
+        return Err(Failure::NotThere(format!(
             "there is no chat {unknown}\nhelp: `huacaya-cli chats list` shows the numbers"
         )));
     }
@@ -130,6 +133,6 @@ async fn export(library: &Library, chats: &[i64], to: Option<&PathBuf>, form: Fo
             let text: String = library.call("export_text", json!({"chat": one, "format": format})).await?;
             Ok(stdout().write_all(text.as_bytes())?)
         }
-        (None, _) => Err(Failure::Said("several chats go into a file\nhelp: add --to FILE".to_string())),
+        (None, _) => Err(Failure::Usage("several chats go into a file\nhelp: add --to FILE".to_string())),
     }
 }

@@ -12,6 +12,9 @@ pub struct Options {
     /// Print one JSON object
     #[arg(long)]
     json: bool,
+    /// Say nothing on standard error but errors
+    #[arg(long)]
+    quiet: bool,
 }
 
 /// The instruction sets that the program has kernels for and this processor knows.
@@ -36,7 +39,7 @@ fn instruction_sets() -> Vec<&'static str> {
 }
 
 pub fn run(options: &Options) -> Result<(), Failure> {
-    Library::with(true, async |library| {
+    Library::with(options.quiet, async |library| {
         let mut found: Value = library.call("diagnostics", json!({})).await?;
         let catalogue: Value = library.call("catalogue", json!({})).await?;
         found["instruction_sets"] = json!(instruction_sets());
@@ -49,10 +52,9 @@ pub fn run(options: &Options) -> Result<(), Failure> {
         // The log's end follows an empty line: it is for reports, not for this page.
         let head = text.split("\n\n").next().unwrap_or_default();
         writeln!(stdout(), "{head}\ninstruction sets: {}", instruction_sets().join(" "))?;
-        let recommended = &catalogue["recommended"];
-        match recommended.is_null() {
-            true => writeln!(stdout(), "recommended: no model of the catalogue would run well here")?,
-            false => writeln!(stdout(), "recommended: {recommended}")?,
+        match catalogue["recommended"]["reason"]["en"].as_str() {
+            Some(reason) => writeln!(stdout(), "recommended: {reason}")?,
+            None => writeln!(stdout(), "recommended: no model of the catalogue would run well here")?,
         }
         Ok(())
     })

@@ -3,7 +3,7 @@
 use std::{path::Path, time::Duration};
 
 use huacaya_app::{
-    App, Change, Error, Places,
+    App, Change, Changes, Error, Places, Purpose,
     rows::{JobId, JobState, Model, Snapshot},
 };
 use serde::de::DeserializeOwned;
@@ -56,7 +56,8 @@ impl Library {
         Err(Error::closing().into())
     }
 
-    /// The model of this name or number, or whose file has the name, with its ending or without; in any case of letters.
+    /// The model of this name or number, or whose file has the name, with its ending or without, in any case of letters; or
+    /// whose path it is.
     pub async fn model(&self, name: &str) -> Result<Model, Failure> {
         let models = self.rows().await?.models;
         let wanted = name.to_lowercase();
@@ -65,11 +66,41 @@ impl Library {
             let name = Path::new(&model.path).file_name().unwrap_or_default().to_string_lossy().to_lowercase();
             name == wanted || name.strip_suffix(".gguf") == Some(wanted.as_str())
         };
-        if let Some(model) = models.iter().find(same).or_else(|| models.iter().find(file)) {
+        let path = std::path::absolute(name).unwrap_or_default();
+        let place = |model: &&Model| Path::new(&model.path) == path;
+        let found = models.iter().find(same).or_else(|| models.iter().find(file)).or_else(|| models.iter().find(place));
+        if let Some(model) = found {
             return Ok(model.clone());
         }
         let names: Vec<&str> = models.iter().map(|model| model.name.as_str()).collect();
-        Err(Failure::Said(format!("{name}: no model of this name\nhelp: the list has: {}", names.join(", "))))
+        Err(Failure::NotThere(format!(
+            "{name}: there is no such file and no model of this name\nhelp: the list has: {}",
+            names.join(", ")
+        )))
+    }
+
+    /// Takes a file into the library, copied into its folder or in its place.
+    pub async fn take_in(&self, path: &Path, copy: bool) -> Result<Model, Failure> {
+        let chosen = self.app.offer(path, Purpose::Read)?.id;
+        let job: JobId = self.call("import_model", json!({"chosen": chosen, "copy": copy})).await?;
+        let outcome = self.wait(job, "importing", "stop_job").await?;
+        let gone = || Failure::NotThere(format!("{}: is no longer in the list", path.display()));
+        self.brought(outcome).await?.ok_or_else(gone)
+    }
+
+    /// The model that a job brought.
+    pub async fn brought(&self, outcome: Option<Value>) -> Result<Option<Model>, Failure> {
+        let id = outcome.unwrap_or_default()["model"].clone();
+        Ok(self.rows().await?.models.into_iter().find(|model| json!(model.id) == id))
+    }
+
+    /// The next changes; none: it is time to look for Ctrl-C again.
+    pub async fn glance(&self, changes: &mut Changes) -> Result<Option<Vec<Change>>, Failure> {
+        match tokio::time::timeout(GLANCE, changes.next()).await {
+            Err(_) => Ok(None),
+            Ok(Some(batch)) => Ok(Some(batch)),
+            Ok(None) => Err(Error::closing().into()),
+        }
     }
 
     /// Waits for a job, with its progress shown. Ctrl-C stops it with the command `on_stop`.
@@ -82,8 +113,8 @@ impl Library {
                 self.call::<Value>(on_stop, json!({"job": job})).await?;
                 return Err(Failure::Interrupted);
             }
-            let Ok(batch) = tokio::time::timeout(GLANCE, changes.next()).await else { continue };
-            let rows = batch.ok_or_else(Error::closing)?.into_iter().flat_map(|change| match change {
+            let Some(batch) = self.glance(&mut changes).await? else { continue };
+            let rows = batch.into_iter().flat_map(|change| match change {
                 Change::Job(row) => vec![row],
                 Change::Snapshot(rows) => rows.jobs,
                 _ => Vec::new(),
@@ -97,7 +128,7 @@ impl Library {
                 return match (row.state, row.error) {
                     (JobState::Done, _) => Ok(row.outcome),
                     (JobState::Stopped, _) => Err(Failure::Interrupted),
-                    (_, Some(problem)) => Err(Failure::Said(problem.detail)),
+                    (_, Some(problem)) => Err(Failure::of_problem(&problem)),
                     (_, None) => Err(Failure::Said(format!("{what} did not come to its end"))),
                 };
             }

@@ -1,7 +1,7 @@
 //! `logits`: what the model thinks of every token of a text, for comparison with other programs.
 
 use std::{
-    fs::{self, File},
+    fs::File,
     io::{BufWriter, Write, stdout},
     ops::ControlFlow,
     path::PathBuf,
@@ -18,23 +18,27 @@ use serde_json::json;
 use crate::{
     failure::Failure,
     model::{Meter, ModelOptions},
+    text::read_file,
 };
 
 #[derive(Args)]
 pub struct Options {
     #[command(flatten)]
     model: ModelOptions,
-    /// The text, read as it stands, with the model's start token before it
-    #[arg(long, value_name = "TEXT")]
+    /// The text, read as it stands, with the model's start token before it; - for standard input
+    #[arg(long, value_name = "FILE|-")]
     file: PathBuf,
     /// Where the logits go
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
+    /// What is told is JSON in any case; taken so that every command takes it
+    #[arg(long)]
+    json: bool,
 }
 
 pub fn run(options: &Options) -> Result<(), Failure> {
     let Options { file, out, .. } = options;
-    let text = fs::read_to_string(file).map_err(|error| Failure::file("read", file, &error))?;
+    let text = read_file(file)?;
     let loaded = options.model.load()?;
     let failed = |error| Failure::of_model(&loaded.path, error);
     let tokens = loaded.model.render(&Prompt::Raw(text)).map_err(failed)?.tokens;

@@ -1,12 +1,14 @@
 //! The command-line face: a model file and a text in, tokens out, without any window.
 //!
-//! Results go to standard output, everything else to standard error. Exit status: 0 done, 1 failed, 2 wrong usage,
-//! 130 interrupted.
+//! Results go to standard output, everything else to standard error. What the exit statuses mean stands in `failure`.
 
+mod batch;
 mod bench;
+mod chat;
 mod chats;
 mod convert;
 mod doctor;
+mod drawing;
 mod failure;
 mod generate;
 mod library;
@@ -14,6 +16,7 @@ mod logits;
 mod measure;
 mod model;
 mod models;
+mod screen;
 mod serve;
 mod shells;
 mod text;
@@ -22,9 +25,11 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::failure::Failure;
+
 /// Runs language models of the Llama family on this computer.
 #[derive(Parser)]
-#[command(name = "huacaya-cli", version, propagate_version = true)]
+#[command(name = "huacaya-cli", version, propagate_version = true, after_help = failure::STATUSES)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -32,8 +37,12 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Talks with a model on the terminal; the conversation is kept, and the window shows it.
+    Chat(chat::Options),
     /// Answers a prompt, or continues a text with --raw.
     Generate(generate::Options),
+    /// Answers many prompts of a file, several at a time, and goes on where it was stopped.
+    Batch(batch::Options),
     /// Reads text from standard input and prints one array of token ids for each line, without a start token.
     Tokenize(text::TokenizeOptions),
     /// Reads [{"role", "content"}, …] from standard input and prints the prompt that the model would get.
@@ -72,6 +81,8 @@ fn main() -> ExitCode {
     }
     let arguments = Arguments::parse();
     let done = match arguments.command {
+        Command::Chat(options) => chat::run(&options),
+        Command::Batch(options) => batch::run(&options),
         Command::Generate(options) => generate::run(&options),
         Command::Tokenize(options) => text::tokenize(&options),
         Command::Template(options) => text::template(&options),
@@ -91,7 +102,9 @@ fn main() -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("{failure}");
+            if !matches!(failure, Failure::Unread) {
+                eprintln!("{failure}");
+            }
             failure.status()
         }
     }

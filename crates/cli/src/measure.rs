@@ -1,7 +1,6 @@
 //! `perplexity` and `importance`: what a text says about a model.
 
 use std::{
-    fs,
     io::{Write, stdout},
     ops::ControlFlow,
     path::PathBuf,
@@ -17,6 +16,7 @@ use serde_json::json;
 use crate::{
     failure::Failure,
     model::{Loaded, Meter, ModelOptions},
+    text::read_file,
 };
 
 /// As in most published tables.
@@ -39,6 +39,9 @@ pub struct ImportanceOptions {
     /// Where the matrix goes, as GGUF
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
 }
 
 /// A model and the text that it reads, in windows of --context tokens (512 where none is given).
@@ -46,8 +49,8 @@ pub struct ImportanceOptions {
 struct ReadOptions {
     #[command(flatten)]
     model: ModelOptions,
-    /// The text, instead of the bundled one
-    #[arg(long, value_name = "TEXT")]
+    /// The text, instead of the bundled one; - for standard input
+    #[arg(long, value_name = "FILE|-")]
     file: Option<PathBuf>,
     /// Windows to read at most
     #[arg(long, value_name = "NUMBER")]
@@ -73,7 +76,11 @@ pub fn importance(options: ImportanceOptions) -> Result<(), Failure> {
     let matrix = read(options.read, "reading", |loaded, text, name, cut, watch| {
         measure::importance(&loaded.model, text, name, cut, watch)
     })?;
-    matrix.save(&options.out).map_err(|error| Failure::Said(error.to_string()))
+    matrix.save(&options.out).map_err(Failure::from)?;
+    if options.json {
+        writeln!(stdout(), "{}", json!({"path": options.out.display().to_string()}))?;
+    }
+    Ok(())
 }
 
 /// Loads the model and the text, and does `work` with them and the text's name.
@@ -85,15 +92,12 @@ fn read<T>(
     let context = *options.model.context.get_or_insert(CONTEXT);
     let (text, name) = match &options.file {
         None => (CALIBRATION.to_string(), BUNDLED.to_string()),
-        Some(path) => {
-            let text = fs::read_to_string(path).map_err(|error| Failure::file("read", path, &error))?;
-            (text, path.file_name().unwrap_or_default().to_string_lossy().into_owned())
-        }
+        Some(path) => (read_file(path)?, path.file_name().unwrap_or_default().to_string_lossy().into_owned()),
     };
     let loaded = options.model.load()?;
     let made_for = loaded.model.description().context_tokens;
     if context > made_for {
-        return Err(Failure::Said(format!("the model was made for {made_for} tokens, not for windows of {context}")));
+        return Err(Failure::Usage(format!("the model was made for {made_for} tokens, not for windows of {context}")));
     }
     let mut meter = Meter::new(what, options.model.quiet);
     let stop = loaded.stop.clone();

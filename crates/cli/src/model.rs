@@ -1,28 +1,36 @@
 //! The model that a command works with: found by path or by its name in the library, loaded with progress, stopped by Ctrl-C.
 
 use std::{
-    io::{IsTerminal, Write, stderr},
+    io::{IsTerminal, stderr},
     ops::ControlFlow,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::Command,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
+    time::{Duration, Instant},
 };
 
 use clap::Args;
 use huacaya_app::{
-    App, Error, Places,
+    App, Places,
+    computing::Here,
+    devices,
     engine::{LoadOptions, Model},
     progress::Progress,
     rows::Parameters,
 };
+use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::failure::Failure;
+use crate::{failure::Failure, library::Library};
 
 /// What the tensor library reads its number of threads from, once, at its first use.
 const THREADS: &str = "RAYON_NUM_THREADS";
+
+/// Where there is no bar, a line says how far it is, not more often than this.
+const LINE_PERCENT: u64 = 5;
+const LINE_TIME: Duration = Duration::from_secs(2);
 
 /// Which model, where and how it runs.
 #[derive(Args)]
@@ -36,15 +44,37 @@ pub struct ModelOptions {
     /// Context length in tokens, instead of what the model was made for
     #[arg(long, value_name = "TOKENS")]
     pub context: Option<usize>,
+    #[command(flatten)]
+    pub compute: ComputeOptions,
+    /// Say nothing on standard error but errors
+    #[arg(long)]
+    pub quiet: bool,
+}
+
+/// Where models run, and on how many threads.
+#[derive(Args)]
+pub struct ComputeOptions {
     /// Threads to compute with
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u16).range(1..))]
     pub threads: Option<u16>,
     /// Where to compute: cpu, gpu:0 (or a part of its name), cuda:0, metal
-    #[arg(long, value_name = "DEVICE")]
+    #[arg(long, value_name = "DEVICE", value_parser = device)]
     pub backend: Option<String>,
-    /// Say nothing on standard error but errors
-    #[arg(long)]
-    pub quiet: bool,
+}
+
+impl ComputeOptions {
+    /// The same for models that the library loads, in this process alone.
+    pub fn here(&self) -> Here {
+        Here { device: self.backend.clone(), threads: self.threads.map(usize::from) }
+    }
+}
+
+fn device(name: &str) -> Result<String, String> {
+    if devices::is_device(name) {
+        return Ok(name.to_string());
+    }
+    let known: Vec<String> = devices::all().into_iter().map(|device| device.id).collect();
+    Err(format!("there are {} and gpu:0", known.join(", ")))
 }
 
 /// A model in memory, and what the library sets for it.
@@ -80,6 +110,11 @@ impl Stop {
     pub fn asked(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }
+
+    /// What was asked has been done: the next Ctrl-C is a first one again.
+    pub fn done(&self) {
+        self.0.store(false, Ordering::Relaxed);
+    }
 }
 
 impl ModelOptions {
@@ -90,7 +125,7 @@ impl ModelOptions {
         let (path, parameters, set) = find(&self.model)?;
         let options = LoadOptions {
             context: self.context.or(parameters.context.map(|tokens| tokens as usize)),
-            device: self.backend.clone(),
+            device: self.compute.backend.clone(),
             template: self.template.clone().or(set),
             ..LoadOptions::default()
         };
@@ -101,7 +136,7 @@ impl ModelOptions {
         };
         let model = Model::load(&path, &options, &mut watch).map_err(|error| Failure::of_model(&path, error))?;
         meter.clear();
-        if let (Some(backend), Some(reason)) = (&self.backend, model.fell_back()) {
+        if let (Some(backend), Some(reason)) = (&self.compute.backend, model.fell_back()) {
             return Err(Failure::Said(format!("{backend} cannot be used: {reason}\nhelp: leave --backend out")));
         }
         Ok(Loaded { path, model: Arc::new(model), parameters, stop })
@@ -110,7 +145,7 @@ impl ModelOptions {
     /// Loads another model for the same device, whose prompts are rendered by the first.
     pub fn load_beside(&self, name: &str, stop: &Stop) -> Result<Arc<Model>, Failure> {
         let (path, ..) = find(name)?;
-        let options = LoadOptions { device: self.backend.clone(), ..LoadOptions::default() };
+        let options = LoadOptions { device: self.compute.backend.clone(), ..LoadOptions::default() };
         let mut watch = |_| if stop.asked() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
         let model = Model::load(&path, &options, &mut watch).map_err(|error| Failure::of_model(&path, error))?;
         Ok(Arc::new(model))
@@ -118,7 +153,7 @@ impl ModelOptions {
 
     /// Starts this program again with the number of threads in its environment, where it is not there yet.
     fn with_threads(&self) -> Result<(), Failure> {
-        let Some(threads) = self.threads else { return Ok(()) };
+        let Some(threads) = self.compute.threads else { return Ok(()) };
         let wanted = threads.to_string();
         if std::env::var(THREADS).is_ok_and(|set| set == wanted) {
             return Ok(());
@@ -145,34 +180,62 @@ fn find(name: &str) -> Result<(PathBuf, Parameters, Option<String>), Failure> {
         app.shut_down().await;
         found
     });
-    let found = found.map_err(|error: Error| Failure::Said(format!("{name}: {}", error.detail)))?;
+    let found = found.map_err(|error| match Failure::from(error) {
+        Failure::NotThere(words) => Failure::NotThere(format!("{name}: {words}")),
+        failure => failure,
+    })?;
     Ok((found.path, found.parameters, found.template))
 }
 
-/// A line on a terminal that says how far something is.
+/// Where a model lies: at a path, or in the library under a name, in which an adapter may have one, too.
+pub fn place(name: &Path) -> Result<PathBuf, Failure> {
+    if name.exists() {
+        return Ok(name.to_path_buf());
+    }
+    let Some(text) = name.to_str() else {
+        return Err(Failure::NotThere(format!("{}: there is no such file", name.display())));
+    };
+    Library::with(true, async |library| Ok(PathBuf::from(library.model(text).await?.path)))
+}
+
+/// How far something is: a bar on a terminal, now and then a line elsewhere, both on standard error.
 pub struct Meter {
     what: &'static str,
-    shown: bool,
+    quiet: bool,
+    bar: Option<ProgressBar>,
     percent: u64,
+    told: Instant,
 }
 
 impl Meter {
     pub fn new(what: &'static str, quiet: bool) -> Meter {
-        Meter { what, shown: !quiet && stderr().is_terminal(), percent: u64::MAX }
+        let bar = (!quiet && stderr().is_terminal()).then(|| {
+            let style = ProgressStyle::with_template("{msg} {bar:30} {percent:>3} %  {eta}");
+            // The template is the program's own: a wrong one is shown as the library's usual bar.
+            ProgressBar::new(0).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar())).with_message(what)
+        });
+        Meter { what, quiet, bar, percent: 0, told: Instant::now() }
     }
 
     pub fn show(&mut self, Progress { done, total }: Progress) {
         let percent = done.saturating_mul(100).checked_div(total).unwrap_or_default();
-        if self.shown && percent != self.percent {
-            self.percent = percent;
-            // A terminal that cannot show progress is no reason to fail.
-            let _ = write!(stderr(), "\r{} {percent} %", self.what);
+        match &self.bar {
+            _ if self.quiet || total == 0 => {}
+            Some(bar) => {
+                bar.set_length(total);
+                bar.set_position(done);
+            }
+            None if percent >= self.percent + LINE_PERCENT && self.told.elapsed() >= LINE_TIME => {
+                (self.percent, self.told) = (percent, Instant::now());
+                eprintln!("{} {percent} %", self.what);
+            }
+            None => {}
         }
     }
 
     pub fn clear(&self) {
-        if self.shown {
-            let _ = write!(stderr(), "\r\x1b[K");
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
         }
     }
 }

@@ -6,10 +6,7 @@ use std::{
 };
 
 use clap::{Args, Subcommand};
-use huacaya_app::{
-    Purpose,
-    rows::{JobId, Model},
-};
+use huacaya_app::rows::{JobId, Model};
 use serde_json::{Value, json};
 
 use crate::{convert::size, failure::Failure, library::Library};
@@ -67,10 +64,8 @@ pub fn run(options: &Options) -> Result<(), Failure> {
         Command::Search { text } => search(library, text, options.json).await,
         Command::Pull { address, choice } => pull(library, address, choice.as_deref(), options.json).await,
         Command::Import { path, copy } => {
-            let chosen = library.app.offer(path, Purpose::Read)?.id;
-            let job: JobId = library.call("import_model", json!({"chosen": chosen, "copy": copy})).await?;
-            let outcome = library.wait(job, "importing", "stop_job").await?;
-            say_model(library, outcome, options.json).await
+            let model = library.take_in(path, *copy).await?;
+            say_model(&model, options.json)
         }
         Command::Rm { model, files } => {
             let row = library.model(model).await?;
@@ -158,7 +153,7 @@ async fn pull(library: &Library, address: &str, wanted: Option<&str>, as_json: b
         };
         let lines: String = all.iter().map(line).collect();
         let why = if meant.is_empty() { "no model that is meant" } else { "several models" };
-        return Err(Failure::Said(format!("{address}: {why}\nhelp: say which after the address:{lines}")));
+        return Err(Failure::Usage(format!("{address}: {why}\nhelp: say which after the address:{lines}")));
     };
     let asked = json!({"address": address, "choice": choice["id"]});
     let job: JobId = library.call("download", asked).await?;
@@ -167,18 +162,16 @@ async fn pull(library: &Library, address: &str, wanted: Option<&str>, as_json: b
         library.call::<Value>("resume_job", json!({"job": job})).await?;
     }
     let outcome = library.wait(job, "downloading", "pause_job").await?;
-    say_model(library, outcome, as_json).await
+    match library.brought(outcome).await? {
+        Some(model) => say_model(&model, as_json),
+        None => Ok(()),
+    }
 }
 
-/// Names the model that a job brought.
-async fn say_model(library: &Library, outcome: Option<Value>, as_json: bool) -> Result<(), Failure> {
-    let id = outcome.unwrap_or_default()["model"].clone();
-    let models = library.rows().await?.models;
-    let Some(model) = models.iter().find(|model| json!(model.id) == id) else { return Ok(()) };
-    if as_json {
-        writeln!(stdout(), "{}", json!(model))?;
-    } else {
-        writeln!(stdout(), "{}", model.name)?;
+fn say_model(model: &Model, as_json: bool) -> Result<(), Failure> {
+    match as_json {
+        true => writeln!(stdout(), "{}", json!(model))?,
+        false => writeln!(stdout(), "{}", model.name)?,
     }
     Ok(())
 }

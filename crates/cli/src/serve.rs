@@ -2,15 +2,17 @@
 
 use std::{
     fs,
-    net::IpAddr,
+    io::{Write, stdout},
+    net::{IpAddr, SocketAddr},
     path::{Path, PathBuf},
     time::Duration,
 };
 
 use clap::Args;
 use huacaya_app::serving::PORT_USUAL;
+use serde_json::json;
 
-use crate::{failure::Failure, library::Library};
+use crate::{failure::Failure, library::Library, model::ComputeOptions};
 
 /// How often Ctrl-C is looked for.
 const GLANCE: Duration = Duration::from_millis(100);
@@ -30,6 +32,11 @@ pub struct Options {
     /// A web page's origin that may ask, such as http://localhost:3000
     #[arg(long = "origin", value_name = "ORIGIN")]
     origins: Vec<String>,
+    #[command(flatten)]
+    compute: ComputeOptions,
+    /// Once it listens, print one JSON object: url, address, port, token_file, token_source (file, library)
+    #[arg(long)]
+    json: bool,
     /// Say nothing on standard error but errors
     #[arg(long)]
     quiet: bool,
@@ -37,6 +44,8 @@ pub struct Options {
 
 pub fn run(options: &Options) -> Result<(), Failure> {
     Library::with(options.quiet, async |library| {
+        let Options { address, port, origins, .. } = options;
+        library.app.compute_here(options.compute.here());
         let token = options.token_file.as_deref().map(read_token).transpose()?;
         let kept_at = match &options.token_file {
             Some(path) => path.clone(),
@@ -46,19 +55,9 @@ pub fn run(options: &Options) -> Result<(), Failure> {
                 library.app.places().home().join("server.token")
             }
         };
-        let Options { address, port, origins, .. } = options;
         let wanted = huacaya_server::Options { address: *address, port: *port, origins: origins.clone(), token };
         let bound = huacaya_server::bind(wanted).await.map_err(|failure| Failure::Said(failure.to_string()))?;
-        if !options.quiet {
-            eprintln!("answers at http://{}/v1", bound.address());
-            eprintln!("the token is in {}", kept_at.display());
-            if !address.is_loopback() {
-                eprintln!(
-                    "warning: whoever reaches this machine and has the token can ask; the way there is not encrypted"
-                );
-            }
-            eprintln!("Ctrl-C stops it");
-        }
+        options.say_ready(bound.address(), &kept_at)?;
         let stop = library.stop.clone();
         let asked = async move {
             while !stop.asked() {
@@ -70,11 +69,40 @@ pub fn run(options: &Options) -> Result<(), Failure> {
     })
 }
 
+impl Options {
+    /// From now on requests are answered: programs read it on standard output, a person on standard error.
+    fn say_ready(&self, at: SocketAddr, token_at: &Path) -> Result<(), Failure> {
+        let url = format!("http://{at}/v1");
+        if self.json {
+            let mut out = stdout().lock();
+            let ready = json!({
+                "url": url,
+                "address": at.ip().to_string(),
+                "port": at.port(),
+                "token_file": token_at.display().to_string(),
+                "token_source": if self.token_file.is_some() { "file" } else { "library" },
+            });
+            writeln!(out, "{ready}")?;
+            out.flush()?;
+        } else if !self.quiet {
+            eprintln!("answers at {url}");
+            eprintln!("the token is in {}", token_at.display());
+            eprintln!("Ctrl-C stops it");
+        }
+        if !self.quiet && !at.ip().is_loopback() {
+            eprintln!(
+                "warning: whoever reaches this machine and has the token can ask; the way there is not encrypted"
+            );
+        }
+        Ok(())
+    }
+}
+
 fn read_token(path: &Path) -> Result<String, Failure> {
     let text = fs::read_to_string(path).map_err(|error| Failure::file("read", path, &error))?;
     let token = text.trim();
     if token.is_empty() || !token.chars().all(|c| c.is_ascii_graphic()) {
-        return Err(Failure::Said(format!("{}: a token is one word of printable ASCII characters", path.display())));
+        return Err(Failure::Usage(format!("{}: a token is one word of printable ASCII characters", path.display())));
     }
     Ok(token.to_string())
 }

@@ -1,6 +1,10 @@
 //! `tokenize` and `template`: what a model makes of text before it computes anything.
 
-use std::io::{Read, Write, stdin, stdout};
+use std::{
+    fs,
+    io::{Read, Write, stdin, stdout},
+    path::Path,
+};
 
 use clap::Args;
 use huacaya_app::engine::template::{Chat, Prompt, Role, Turn};
@@ -73,7 +77,7 @@ pub fn template(options: &TemplateOptions) -> Result<(), Failure> {
 
 fn conversation(text: &str, thinking: Option<bool>) -> Result<Chat, Failure> {
     let wrong = |reason: String| {
-        Failure::Said(format!(
+        Failure::Usage(format!(
             "the messages on standard input: {reason}\nhelp: write [{{\"role\": \"user\", \"content\": \"…\"}}]"
         ))
     };
@@ -92,6 +96,14 @@ fn conversation(text: &str, thinking: Option<bool>) -> Result<Chat, Failure> {
         chat.turns.push(Turn { role, text: content, ..Turn::default() });
     }
     Ok(chat)
+}
+
+/// A file of text, or standard input where its name is `-`.
+pub fn read_file(path: &Path) -> Result<String, Failure> {
+    if path.as_os_str() == "-" {
+        return read_input();
+    }
+    fs::read_to_string(path).map_err(|error| Failure::file("read", path, &error))
 }
 
 fn read_input() -> Result<String, Failure> {

@@ -2,7 +2,11 @@
 
 #![allow(clippy::unwrap_used)] // a test's helper may panic
 
+mod batch;
+mod chat;
+mod hub;
 mod library;
+mod serve;
 
 use std::{
     fs,
@@ -57,6 +61,75 @@ fn the_same_seed_gives_the_same_answer_in_words_and_in_json() {
 }
 
 #[test]
+fn likelihoods_stand_beside_their_tokens_the_drawn_one_first() {
+    let demo = demo();
+    let model = ["generate", "--model", demo.to_str().unwrap(), "--quiet", "--prompt", "你好", "--temperature", "0"];
+    let rest = ["--repetition-penalty", "1", "--tokens", "6", "--logprobs", "3", "--json"];
+    let parsed: Value = serde_json::from_str(&said(&[&model[..], &rest].concat(), "")).unwrap();
+    let (ids, told) = (parsed["ids"].as_array().unwrap(), parsed["logprobs"].as_array().unwrap());
+    assert!(!ids.is_empty() && ids.len() == told.len());
+    for (id, token) in ids.iter().zip(told) {
+        assert_eq!(&token["id"], id);
+        let of = |token: &Value| token["logprob"].as_f64().unwrap();
+        let top = token["top"].as_array().unwrap();
+        // The likeliest is what is drawn at temperature 0, and all shares together are at most 1.
+        assert!(top.len() == 3 && of(&top[0]) == of(token) && of(token) <= 0.0, "{token}");
+        assert!(top.iter().map(|token| of(token).exp()).sum::<f64>() <= 1.0 + 1e-3, "{token}");
+    }
+    assert_eq!(failed(&[&model[..], &["--logprobs", "3"]].concat(), "").0, 2, "without --json");
+}
+
+#[test]
+fn a_benchmark_tells_every_sample_and_their_medians() {
+    let demo = demo();
+    let bench = |names: [&str; 3]| {
+        let [read, write, rounds] = names;
+        let options = [read, "8", write, "4", rounds, "3", "--depth", "2", "--threads", "1", "--json", "--quiet"];
+        let told = said(&[&["bench", "--model", demo.to_str().unwrap()], &options[..]].concat(), "");
+        serde_json::from_str::<Value>(&told).unwrap()
+    };
+    let found = bench(["--prefill", "--decode", "--repeat"]);
+    for what in ["prefill", "decode"] {
+        let samples = found[format!("{what}_samples")].as_array().unwrap().clone();
+        let mut samples: Vec<f64> = samples.iter().map(|sample| sample.as_f64().unwrap()).collect();
+        samples.sort_by(f64::total_cmp);
+        let median = found[format!("{what}_tokens_per_second")].as_f64().unwrap();
+        assert!(samples.len() == 3 && (median / samples[1] - 1.0).abs() < 1e-6, "{found}");
+    }
+    assert_eq!((found["prefill_tokens"].as_u64(), found["decode_tokens"].as_u64()), (Some(8), Some(4)));
+    assert!(found["peak_memory_bytes"].as_u64().unwrap() > 1_000_000);
+    assert_eq!(bench(["--prompt", "--tokens", "--rounds"])["rounds"], 3, "the names of before");
+}
+
+#[test]
+fn a_reader_that_went_away_is_no_error_to_tell() {
+    let demo = demo();
+    let mut child = Command::new(env!("CARGO_BIN_EXE_huacaya-cli"))
+        .args(["tokenize", "--model", demo.to_str().unwrap(), "--quiet"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    child.stdin.take().unwrap().write_all("你好\n".repeat(10_000).as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!((output.status.code(), output.stderr.len()), (Some(141), 0));
+}
+
+#[test]
+fn help_and_manual_say_what_the_statuses_mean() {
+    let help = said(&["--help"], "");
+    for status in ["0 ", "1 ", "2 ", "3 ", "4 ", "5 ", "6 ", "130 ", "141 "] {
+        assert!(help.lines().any(|line| line.trim_start().starts_with(status)), "{status}: {help}");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    said(&["man", folder.path().to_str().unwrap()], "");
+    let page = fs::read_to_string(folder.path().join("huacaya-cli.1")).unwrap();
+    assert!(page.contains("interrupted by Ctrl"), "{page}");
+}
+
+#[test]
 fn a_prompt_comes_from_the_line_a_file_or_standard_input() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("问题 一.txt");
@@ -93,7 +166,7 @@ fn template_prints_the_prompt_that_the_model_gets() {
     assert_eq!(parsed["ids"][0], 1);
     let (status, error) =
         failed(&["template", "--model", demo().to_str().unwrap()], r#"[{"role":"judge","content":""}]"#);
-    assert!(status == 1 && error.contains("judge") && error.contains("help:"), "{error}");
+    assert!(status == 2 && error.contains("judge") && error.contains("help:"), "{error}");
 }
 
 #[test]
@@ -124,7 +197,7 @@ fn a_model_is_found_by_its_name_in_the_library() {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let output = tokenize("gpt-9");
     let error = String::from_utf8(output.stderr).unwrap();
-    assert!(output.status.code() == Some(1) && error.contains("gpt-9"), "{error}");
+    assert!(output.status.code() == Some(3) && error.contains("gpt-9"), "{error}");
 }
 
 #[test]
@@ -133,14 +206,14 @@ fn failures_say_what_on_what_and_what_to_do() {
     let broken = folder.path().join("broken.gguf");
     fs::write(&broken, b"GGUF").unwrap();
     let (status, error) = failed(&["generate", "--model", broken.to_str().unwrap(), "--prompt", "x"], "");
-    assert!(status == 1 && error.starts_with("error: ") && error.contains("broken.gguf"), "{error}");
+    assert!(status == 4 && error.starts_with("error: ") && error.contains("broken.gguf"), "{error}");
     let missing = ["generate", "--model", broken.to_str().unwrap(), "--prompt", "@/no/such file"];
     let (status, error) = failed(&missing, "");
-    assert!(status == 1 && error.contains("/no/such file"), "{error}");
+    assert!(status == 3 && error.contains("/no/such file"), "{error}");
     let demo = demo();
     let hot = ["generate", "--model", demo.to_str().unwrap(), "--prompt", "x", "--temperature=-3"];
     let (status, error) = failed(&hot, "");
-    assert!(status == 1 && error.contains("temperature is -3"), "{error}");
+    assert!(status == 2 && error.contains("temperature is -3"), "{error}");
     let (status, _) = failed(&["generate"], "");
     assert_eq!(status, 2, "wrong usage");
 }
@@ -154,16 +227,17 @@ fn a_folder_with_an_adapter_becomes_one_quantized_file_in_one_pass_or_by_way_of_
     let base = base.to_str().unwrap();
     // The strength that is given, and the one that is meant where none is.
     let (plain, half) = (adapter.to_str().unwrap(), format!("{}=0.5", adapter.display()));
-    let one_pass = |lora: &str, to: &str| {
-        said(&["convert", "--from", base, "--lora", lora, "--to", to, "--scheme", "q8_0", "--quiet"], "")
-    };
+    let one_pass = |lora: &str, to: &str| said(&["convert", base, to, "--lora", lora, "--type", "q8_0", "--quiet"], "");
     assert_eq!(one_pass(plain, &at("one.gguf")), "");
     one_pass(&half, &at("half.gguf"));
-    said(&["merge", "--from", base, "--lora", plain, "--to", &at("merged"), "--quiet"], "");
+    let merged: Value =
+        serde_json::from_str(&said(&["merge", base, plain, "--out", &at("merged"), "--json"], "")).unwrap();
+    assert!(merged["changed"].as_u64().unwrap() > 0, "{merged}");
     said(&["convert", "--from", &at("merged"), "--to", &at("plain.gguf"), "--scheme", "BF16", "--quiet"], "");
-    said(&["convert", "--from", &at("plain.gguf"), "--to", &at("two.gguf"), "--scheme", "Q8_0", "--quiet"], "");
+    said(&["convert", &at("plain.gguf"), &at("two.gguf"), "--type", "Q8_0", "--quiet"], "");
+    said(&["merge", base, plain, "--out", &at("three.gguf"), "--type", "Q8_0", "--quiet"], "");
     let bytes = |name: &str| fs::read(at(name)).unwrap();
-    assert!(bytes("one.gguf") == bytes("two.gguf"));
+    assert!(bytes("one.gguf") == bytes("two.gguf") && bytes("one.gguf") == bytes("three.gguf"));
     assert!(bytes("one.gguf") != bytes("half.gguf"));
 }
 
@@ -174,14 +248,14 @@ fn a_conversion_that_cannot_be_says_why_and_writes_nothing() {
     let out = out.to_str().unwrap();
     let demo = demo();
     let demo = demo.to_str().unwrap();
-    let (status, error) = failed(&["convert", "--from", demo, "--to", out, "--scheme", "Q9_X"], "");
+    let (status, error) = failed(&["convert", demo, out, "--type", "Q9_X"], "");
     assert!(status == 2 && error.contains("Q4_K_M"), "{error}");
     let (status, error) =
-        failed(&["convert", "--from", demo, "--lora", "/no/such", "--to", out, "--scheme", "F16"], "");
-    assert!(status == 1 && error.contains("is a GGUF file"), "{error}");
-    let (status, error) = failed(&["convert", "--from", "/no/such", "--to", out, "--scheme", "F16"], "");
-    assert!(status == 1 && error.contains("/no/such"), "{error}");
-    let (status, error) = failed(&["convert", "--from", demo, "--to", demo, "--scheme", "F16"], "");
+        failed(&["convert", demo, out, "--lora", folder.path().to_str().unwrap(), "--type", "F16"], "");
+    assert!(status == 4 && error.contains("is a GGUF file"), "{error}");
+    let (status, error) = failed(&["convert", "/no/such", out, "--type", "F16"], "");
+    assert!(status == 3 && error.contains("/no/such"), "{error}");
+    let (status, error) = failed(&["convert", demo, demo, "--type", "F16"], "");
     assert!(status == 1 && error.contains("help:"), "{error}");
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
 }
