@@ -103,7 +103,8 @@ const ALWAYS: &[(u16, &str)] = &[
     (503, "Memory is short, or the program is being closed"),
 ];
 const WITH_TOKEN: &[(u16, &str)] = &[(401, "The token is missing or wrong")];
-const WITH_NAME: &[(u16, &str)] = &[(404, "There is no model of this name")];
+const WITH_NAME: &[(u16, &str)] =
+    &[(404, "There is no model of this name"), (414, "The name is far too long; the answer has no body")];
 const WITH_BODY: &[(u16, &str)] = &[
     (404, "There is no model of this name"),
     (408, "The request took too long to come"),
@@ -332,7 +333,7 @@ impl Operation {
             "description": meaning,
             "content": {JSON: {"schema": named(self.error())}},
         });
-        if status == 431 {
+        if matches!(status, 414 | 431) {
             told = json!({"description": meaning});
         }
         let header = match status {
