@@ -32,6 +32,10 @@ type Work<'a> = dyn Fn(usize) + Sync + 'a;
 
 /// What a region is about.
 struct Job {
+    /// Of the region, from 1; a new one with each.
+    number: usize,
+    /// Whom the last block wakes, where it sleeps.
+    caller: Thread,
     /// The caller's closure, its lifetime taken away: it is only called for a claimed block, and the caller waits for these.
     work: *const Work<'static>,
     count: usize,
@@ -49,9 +53,8 @@ struct Shared {
     /// Blocks that are not done. The caller waits for zero; then nobody reads `job` any more.
     unfinished: Apart<AtomicUsize>,
     job: UnsafeCell<Job>,
-    /// The caller sleeps until the last block is done.
-    caller_parked: AtomicBool,
-    caller: Mutex<Option<Thread>>,
+    /// The region whose caller sleeps until its last block is done; 0 where none does.
+    caller_parked: AtomicUsize,
     /// A block panicked: the rest of the region is skipped.
     broken: AtomicBool,
     panic: Mutex<Option<Box<dyn Any + Send>>>,
@@ -99,30 +102,49 @@ impl Shared {
             self.broken.store(true, Ordering::Relaxed);
             self.panic.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(panic);
         }
-        // Release: the block's results are seen by the caller. SeqCst: in one order with the caller's going to sleep.
-        if self.unfinished.0.fetch_sub(1, Ordering::SeqCst) == 1 && self.caller_parked.swap(false, Ordering::SeqCst) {
-            let caller = self.caller.lock().unwrap_or_else(PoisonError::into_inner).clone();
-            caller.inspect(Thread::unpark);
-        }
+        self.end_block();
         true
     }
 
-    /// Until the last block is done. Some other thread holds a block, or did a moment ago.
-    fn wait(&self) {
+    /// Ends a claimed block, and wakes the caller where it was the last.
+    fn end_block(&self) {
+        let mut left = self.unfinished.0.load(Ordering::Relaxed);
+        while left > 1 {
+            // Release: the block's results are seen by the caller, as what follows on this counter hands them on.
+            match self.unfinished.0.compare_exchange_weak(left, left - 1, Ordering::Release, Ordering::Relaxed) {
+                Ok(_) => return,
+                Err(now) => left = now,
+            }
+        }
+        // SAFETY: this block is not yet done, so the caller does not write `job`. What is needed behind the block's end, when
+        // the next region may begin, is taken out of it here.
+        #[allow(unsafe_code)]
+        let (number, caller) = unsafe {
+            let job = &*self.job.get();
+            (job.number, job.caller.clone())
+        };
+        // Release: as above. SeqCst: in one order with the caller's going to sleep.
+        self.unfinished.0.fetch_sub(1, Ordering::SeqCst);
+        // By its number: the caller of a later region, which may be another thread, is not this one's to wake.
+        if self.caller_parked.compare_exchange(number, 0, Ordering::SeqCst, Ordering::Relaxed).is_ok() {
+            caller.unpark();
+        }
+    }
+
+    /// Until the last block of the caller's region is done. Some other thread holds a block, or did a moment ago.
+    fn wait(&self, number: usize) {
         if spin_until(|| self.unfinished.0.load(Ordering::Acquire) == 0) {
             return;
         }
-        *self.caller.lock().unwrap_or_else(PoisonError::into_inner) = Some(thread::current());
         loop {
-            // Said anew each time: a thread that ended the region before this one may only now take it back.
-            self.caller_parked.store(true, Ordering::SeqCst);
+            self.caller_parked.store(number, Ordering::SeqCst);
             // SeqCst: either this sees the last block's end, or that end sees that the caller is parked.
             if self.unfinished.0.load(Ordering::SeqCst) == 0 {
                 break;
             }
             thread::park();
         }
-        self.caller_parked.store(false, Ordering::SeqCst);
+        self.caller_parked.store(0, Ordering::SeqCst);
     }
 
     /// What a thread does all its life. `number`: from 1, as the caller is thread 0.
@@ -189,9 +211,8 @@ impl Pool {
             taken: Apart(AtomicBool::new(false)),
             unclaimed: Apart(AtomicUsize::new(0)),
             unfinished: Apart(AtomicUsize::new(0)),
-            job: UnsafeCell::new(Job { work: nothing, count: 0 }),
-            caller_parked: AtomicBool::new(false),
-            caller: Mutex::new(None),
+            job: UnsafeCell::new(Job { number: 0, caller: thread::current(), work: nothing, count: 0 }),
+            caller_parked: AtomicUsize::new(0),
             broken: AtomicBool::new(false),
             panic: Mutex::new(None),
             allowed: AtomicUsize::new(threads),
@@ -236,15 +257,17 @@ impl Pool {
         let work = unsafe { std::mem::transmute::<*const Work<'_>, *const Work<'static>>(work) };
         // SAFETY: `taken` is held and no region is open: nobody has a claim, so nobody reads.
         #[allow(unsafe_code)]
-        unsafe {
-            *shared.job.get() = Job { work, count };
-        }
+        let number = unsafe {
+            let job = &mut *shared.job.get();
+            *job = Job { number: job.number.wrapping_add(1).max(1), caller: thread::current(), work, count };
+            job.number
+        };
         shared.unfinished.0.store(count, Ordering::Relaxed);
         // Release: opens the region, and shows what was written above to who claims.
         shared.unclaimed.0.store(count, Ordering::Release);
         self.wake(count - 1);
         while shared.work() {}
-        shared.wait();
+        shared.wait(number);
         let panic = shared.broken.swap(false, Ordering::Relaxed).then(|| {
             let mut panic = shared.panic.lock().unwrap_or_else(PoisonError::into_inner);
             panic.take()
