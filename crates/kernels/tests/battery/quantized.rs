@@ -93,3 +93,28 @@ fn rows_are_reset_without_what_was_there_before() {
         assert!(refused.is_err(), "{rows} {columns}");
     }
 }
+
+/// So that the products need not know -128 on this side: with every mantissa of a group's greatest number, at both ends of its
+/// range and in the middle, that number comes to 127 without sign, and so every other one to no more.
+#[test]
+fn no_activation_is_quantized_to_minus_128() {
+    const COLUMNS: usize = 8192;
+    const GROUP: usize = Grouping::Block.length();
+    for kernels in InstructionSet::ALL.into_iter().filter_map(Kernels::of) {
+        // The portable code is the source of all: every mantissa for it, every 64th for the others.
+        let step = if kernels.set() == InstructionSet::Portable { 1 } else { 64 };
+        for exponent in [6, 127, 254] {
+            let mut quantized = Activations::new(Grouping::Block, 1, COLUMNS);
+            quantized.reset(1, COLUMNS);
+            let mut row = vec![0.0f32; COLUMNS];
+            for first in (0..1u32 << 23).step_by(COLUMNS / GROUP * step) {
+                for (i, group) in row.chunks_exact_mut(GROUP).enumerate() {
+                    group[0] = -f32::from_bits(exponent << 23 | (first + (i * step) as u32));
+                }
+                quantized.quantize_row(kernels, 0, &row);
+                let greatest = quantized.values(0).iter().step_by(GROUP);
+                assert!(greatest.into_iter().all(|&value| value == -127), "{kernels:?}, from {exponent} {first}");
+            }
+        }
+    }
+}
