@@ -4,13 +4,13 @@
 //!
 //! `cargo bench -p huacaya-kernels --bench attention -- [SET]`. Times are of the processor where the system tells them
 //! (Linux), so that a busy machine spoils them less; the best of some rounds counts. Decode goes over 32 kv heads in turn, as
-//! a layer does: at 4,000 positions more than a second-level cache holds.
+//! a layer does: at 4,000 positions more than a second-level cache holds. `turned`: keys are turned as they are read.
 
 use std::fs;
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use huacaya_kernels::{Format, InstructionSet, Kernels, Page, Pairs, Past, Queries, Strip};
+use huacaya_kernels::{ATTENTION_TILE, Format, InstructionSet, Kernels, Page, Pairs, Past, Queries, Strip, Turn};
 
 /// Positions of a page, as the engine has them.
 const PAGE: usize = 256;
@@ -51,16 +51,20 @@ fn main() -> Outcome<()> {
             (Format::Q4_0, 128, 1),
             (Format::Q4_0, 128, 4),
         ] {
-            attention(kernels, format, head_size, heads)?;
+            attention(kernels, format, head_size, heads, false)?;
+            if (head_size, heads) == (128, 1) {
+                attention(kernels, format, head_size, heads, true)?;
+            }
         }
         rows(kernels)?;
     }
     Ok(())
 }
 
-fn attention(kernels: &Kernels, format: Format, head_size: usize, heads: usize) -> Outcome<()> {
+fn attention(kernels: &Kernels, format: Format, head_size: usize, heads: usize, turned: bool) -> Outcome<()> {
     let row_bytes = format.bytes_of(head_size as u64).ok_or("whole blocks")? as usize;
-    let mut line = format!("{:<10} {:<5} {heads} x {head_size:<4}", kernels.set().name(), format.to_string());
+    let how = if turned { "turned" } else { "" };
+    let mut line = format!("{:<10} {:<5} {heads} x {head_size:<4}{how:<7}", kernels.set().name(), format.to_string());
     for (label, rows, depth) in [
         ("decode 500", 1, 500),
         ("decode 4000", 1, 4000),
@@ -81,6 +85,9 @@ fn attention(kernels: &Kernels, format: Format, head_size: usize, heads: usize) 
         let (asked, mut out) = (numbers(rows * width), vec![0.0; rows * width]);
         let scale = 1.0 / (head_size as f32).sqrt();
         let queries = Queries { values: &asked, stride: width, positions: &positions, heads, head_size, scale };
+        let angles = numbers(head_size / 2 * ATTENTION_TILE.max(depth / ATTENTION_TILE + 1));
+        let within = [&angles[..head_size / 2 * ATTENTION_TILE]; 2];
+        let turn = turned.then_some(Turn { pairs: Pairs::Halves, within, starts: [&angles; 2] });
         let kv_heads = if rows == 1 { KV_HEADS } else { 2 };
         let seconds = best(|| {
             for head in 0..kv_heads {
@@ -89,7 +96,7 @@ fn attention(kernels: &Kernels, format: Format, head_size: usize, heads: usize) 
                     let part = start..start + PAGE * row_bytes;
                     Page { keys: &bytes[part.clone()], values: &bytes[half..][part] }
                 };
-                let past = Past { keys: format, values: format, page_length: PAGE, page: &page };
+                let past = Past { keys: format, values: format, page_length: PAGE, page: &page, turn };
                 kernels.attend(&queries, &past, &mut Strip::whole(&mut out, width))?;
             }
             Ok(())

@@ -24,7 +24,7 @@ use std::ops::Range;
 
 use crate::stored::is_stored;
 use crate::vector::fits;
-use crate::{Error, Format, Kernels, Strip};
+use crate::{Error, Format, Kernels, Pairs, Strip};
 
 /// Positions that share a maximum. Short enough that a tile of keys and one of values stay in the nearest caches.
 pub const ATTENTION_TILE: usize = 64;
@@ -33,6 +33,8 @@ pub const HEAD_SIZE_MAX: usize = 256;
 
 /// Up to this many queries (rows times heads) are answered position by position.
 const FEW: usize = 8;
+/// Where keys are turned: more than those would turn a key more than once.
+const FEW_TURNED: usize = 3;
 /// More than this many go over the cache again: what is kept for each (its query, its mean, its scores) should stay near.
 const MANY: usize = 128;
 
@@ -70,6 +72,49 @@ pub struct Past<'a> {
     /// The page of positions `i * page_length ..`, from 0. The last may be shorter than a page, but not than what is asked
     /// for. What stands behind a query's position is never looked at.
     pub page: &'a dyn Fn(usize) -> Page<'a>,
+    /// Where keys are kept as they were before rope: how they are turned as they are read.
+    pub turn: Option<Turn<'a>>,
+}
+
+/// Angles of keys that are kept unturned. A tile's keys are turned from the tile's start on, its queries back by the start:
+/// two small tables instead of the angles of every position, which would be more to read than the keys. What
+/// [`Kernels::rotate`] does, in f32.
+#[derive(Clone, Copy, Debug)]
+pub struct Turn<'a> {
+    pub pairs: Pairs,
+    /// Cosines and sines of the positions in a tile, each ([`ATTENTION_TILE`], half as many as values turn).
+    pub within: [&'a [f32]; 2],
+    /// Cosines and negative sines of the tiles' starts, each (tiles, as above).
+    pub starts: [&'a [f32]; 2],
+}
+
+impl Turn<'_> {
+    /// Angles of a position.
+    fn half(&self) -> usize {
+        self.within[0].len() / ATTENTION_TILE
+    }
+
+    /// Those of a tile's start.
+    fn start(&self, tile: usize) -> [&[f32]; 2] {
+        self.starts.map(|starts| &starts[tile * self.half()..(tile + 1) * self.half()])
+    }
+
+    /// What does not fit heads of this size and this many positions, if anything.
+    fn check(&self, head_size: usize, positions: usize) -> Result<(), Error> {
+        let half = self.half();
+        if half == 0 || 2 * half > head_size {
+            return Err(Error::Shape { what: "the angles of a tile", length: half, wanted: head_size / 2 });
+        }
+        fits("the sines of a tile", self.within[1].len(), half * ATTENTION_TILE)?;
+        fits("the cosines of a tile", self.within[0].len(), half * ATTENTION_TILE)?;
+        for starts in self.starts {
+            let wanted = half * positions.div_ceil(ATTENTION_TILE);
+            if starts.len() < wanted {
+                return Err(Error::Shape { what: "the angles of the tiles' starts", length: starts.len(), wanted });
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Scores of one query with the positions of a tile; then their weights.
@@ -115,6 +160,10 @@ pub(crate) struct Table {
     unpack_keys: unsafe fn(keys: Tile<'_>, out: &mut [Scores]),
     unpack_values: unsafe fn(values: Tile<'_>, out: &mut [f32]),
     // SAFETY: as above.
+    /// `few_scores` and `unpack_keys` of keys that are turned from the tile's start on.
+    turned_scores: unsafe fn(keys: Tile<'_>, turn: &Turn<'_>, queries: &[f32], out: &mut [Scores]),
+    turn_keys: unsafe fn(keys: Tile<'_>, turn: &Turn<'_>, out: &mut [Scores]),
+    // SAFETY: as above.
     /// The two again, for what was unpacked.
     many_scores: unsafe fn(keys: &[Scores], queries: &[f32], out: &mut [Scores]),
     #[allow(clippy::type_complexity)]
@@ -127,7 +176,7 @@ pub(crate) struct Table {
 macro_rules! table {
     ($name:ident, $module:ident, $lanes:ty, $(#[$feature:meta])?) => {
         mod $module {
-            use super::{Running, Scores, Table, Tile, few, many, step as steps};
+            use super::{Running, Scores, Table, Tile, Turn, few, many, step as steps};
 
             $(#[$feature])?
             fn few_scores(keys: Tile<'_>, queries: &[f32], out: &mut [Scores]) {
@@ -146,6 +195,14 @@ macro_rules! table {
                 many::unpack_values::<$lanes>(values, out);
             }
             $(#[$feature])?
+            fn turned_scores(keys: Tile<'_>, turn: &Turn<'_>, queries: &[f32], out: &mut [Scores]) {
+                few::turned_scores::<$lanes>(keys, turn, queries, out);
+            }
+            $(#[$feature])?
+            fn turn_keys(keys: Tile<'_>, turn: &Turn<'_>, out: &mut [Scores]) {
+                many::turn_keys::<$lanes>(keys, turn, out);
+            }
+            $(#[$feature])?
             fn many_scores(keys: &[Scores], queries: &[f32], out: &mut [Scores]) {
                 many::scores::<$lanes>(keys, queries, out);
             }
@@ -162,6 +219,8 @@ macro_rules! table {
                 few_values,
                 unpack_keys,
                 unpack_values,
+                turned_scores,
+                turn_keys,
                 many_scores,
                 many_values,
                 step,
@@ -198,6 +257,8 @@ macro_rules! call {
 struct Space<const N: usize> {
     /// Queries times the scale, and means so far: rows of [`width`] values, one behind the other.
     queries: [[f32; HEAD_SIZE_MAX]; N],
+    /// The queries turned back by a tile's start, where keys are turned from there on.
+    back: [[f32; HEAD_SIZE_MAX]; N],
     sums: [[f32; HEAD_SIZE_MAX]; N],
     scores: [Scores; N],
     running: [Running; N],
@@ -210,6 +271,7 @@ impl<const N: usize> Space<N> {
     fn new() -> Space<N> {
         Space {
             queries: [[0.0; HEAD_SIZE_MAX]; N],
+            back: [[0.0; HEAD_SIZE_MAX]; N],
             sums: [[0.0; HEAD_SIZE_MAX]; N],
             scores: [[0.0; ATTENTION_TILE]; N],
             running: [Running { greatest: f32::NEG_INFINITY, sum: 0.0 }; N],
@@ -253,16 +315,17 @@ impl Kernels {
     pub fn attend(&self, queries: &Queries<'_>, past: &Past<'_>, out: &mut Strip<'_>) -> Result<(), Error> {
         check(queries, past, out)?;
         let pairs = queries.positions.len() * queries.heads;
+        let few = if past.turn.is_some() { FEW_TURNED } else { FEW };
         match pairs {
             0 => Ok(()),
             1 => self.attend_part(queries, past, 0..1, &mut Space::<1>::new(), None, out),
-            2..=FEW => self.attend_part(queries, past, 0..pairs, &mut Space::<FEW>::new(), None, out),
+            _ if pairs <= few => self.attend_part(queries, past, 0..pairs, &mut Space::<FEW>::new(), None, out),
             _ => {
                 let mut long = LONG.take().unwrap_or_default();
                 let Long { space, unpacked } = &mut *long;
                 let answered = (0..pairs).step_by(MANY).try_for_each(|first| {
                     let part = first..pairs.min(first + MANY);
-                    let unpacked = (part.len() > FEW).then_some(&mut *unpacked);
+                    let unpacked = (part.len() > few).then_some(&mut *unpacked);
                     self.attend_part(queries, past, part, space, unpacked, out)
                 });
                 LONG.set(Some(long));
@@ -306,11 +369,29 @@ impl Kernels {
             }
             let (seen, factors) = (&space.seen[..count], &mut space.factors[..count]);
             let (ours, scores) = (&space.queries.as_flattened()[..count * width], &mut space.scores[..count]);
-            if let Some(unpacked) = &mut unpacked {
-                call!(self.attention.unpack_keys, keys, &mut unpacked.keys[..width]);
-                call!(self.attention.many_scores, &unpacked.keys[..width], ours, scores);
-            } else {
-                call!(self.attention.few_scores, keys, ours, scores);
+            let ours = match &past.turn {
+                None => ours,
+                Some(turn) => {
+                    let back = &mut space.back.as_flattened_mut()[..count * width];
+                    back.copy_from_slice(ours);
+                    let [cos, sin] = turn.start(start / ATTENTION_TILE);
+                    for query in back.chunks_exact_mut(width) {
+                        self.rotate(&mut query[..head_size], head_size, cos, sin, turn.pairs)?;
+                    }
+                    back
+                }
+            };
+            match (&mut unpacked, &past.turn) {
+                (None, None) => call!(self.attention.few_scores, keys, ours, scores),
+                (None, Some(turn)) => call!(self.attention.turned_scores, keys, turn, ours, scores),
+                (Some(unpacked), turn) => {
+                    let columns = &mut unpacked.keys[..width];
+                    match turn {
+                        None => call!(self.attention.unpack_keys, keys, columns),
+                        Some(turn) => call!(self.attention.turn_keys, keys, turn, columns),
+                    }
+                    call!(self.attention.many_scores, columns, ours, scores);
+                }
             }
             for (i, (scores, running)) in scores.iter_mut().zip(&mut space.running).enumerate() {
                 factors[i] = call!(self.attention.step, scores, seen[i], running);
@@ -375,6 +456,9 @@ fn check(queries: &Queries<'_>, past: &Past<'_>, out: &Strip<'_>) -> Result<(), 
     let wanted = rows.saturating_sub(1) * stride + heads * head_size;
     if rows > 0 && queries.values.len() < wanted {
         return Err(Error::Shape { what: "attention's queries", length: queries.values.len(), wanted });
+    }
+    if let Some(turn) = &past.turn {
+        turn.check(head_size, queries.positions.iter().max().map_or(0, |last| last + 1))?;
     }
     Ok(())
 }

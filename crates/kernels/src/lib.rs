@@ -18,7 +18,7 @@ mod table;
 mod vector;
 
 pub use activation::{ActivationRow, Activations, Grouping, SUM_LENGTH};
-pub use attention::{ATTENTION_TILE, HEAD_SIZE_MAX, Page, Past, Queries};
+pub use attention::{ATTENTION_TILE, HEAD_SIZE_MAX, Page, Past, Queries, Turn};
 pub use dequantize::dequantize;
 pub use format::{Format, ggml_type_name};
 pub use matmul::{Input, Rows};

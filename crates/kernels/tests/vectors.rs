@@ -2,7 +2,9 @@
 
 #![allow(clippy::unwrap_used)] // a test may panic
 
-use huacaya_kernels::{Format, InstructionSet, Kernels, Page, Pairs, Past, Queries, Strip, dequantize, quantize};
+use huacaya_kernels::{
+    ATTENTION_TILE, Format, InstructionSet, Kernels, Page, Pairs, Past, Queries, Strip, Turn, dequantize, quantize,
+};
 
 /// Every set is held to the portable one by the battery; the best and the portable are enough here.
 fn kernels() -> [&'static Kernels; 2] {
@@ -143,6 +145,38 @@ fn exact(query: &[f32], keys: &[f32], values: &[f32], scale: f64, position: usiz
     mean.into_iter().map(|mean| mean / sum).collect()
 }
 
+/// The angle of pair `i` of `half` at a position.
+fn angle(i: usize, half: usize, position: usize) -> f64 {
+    position as f64 * 100f64.powf(-(i as f64) / half as f64)
+}
+
+/// Cosines and sines of the positions in a tile; cosines and negative sines of the tiles' starts.
+fn angles(half: usize, depth: usize) -> [Vec<f32>; 4] {
+    let table = |positions: &mut dyn Iterator<Item = usize>, of: fn(f64) -> f64| -> Vec<f32> {
+        positions.flat_map(|position| (0..half).map(move |i| of(angle(i, half, position)) as f32)).collect()
+    };
+    let starts = || (0..depth).step_by(ATTENTION_TILE);
+    [
+        table(&mut (0..ATTENTION_TILE), f64::cos),
+        table(&mut (0..ATTENTION_TILE), f64::sin),
+        table(&mut starts(), f64::cos),
+        table(&mut starts(), |angle| -angle.sin()),
+    ]
+}
+
+/// Keys turned to their positions, in f64.
+fn turned(keys: &[f32], size: usize) -> Vec<f32> {
+    let mut turned = keys.to_vec();
+    for (position, key) in turned.chunks_exact_mut(size).enumerate() {
+        for i in 0..size / 2 {
+            let (a, b) = (f64::from(key[i]), f64::from(key[i + size / 2]));
+            let (sin, cos) = angle(i, size / 2, position).sin_cos();
+            (key[i], key[i + size / 2]) = ((a * cos - b * sin) as f32, (b * cos + a * sin) as f32);
+        }
+    }
+    turned
+}
+
 #[test]
 fn attention_is_that_of_its_formula() {
     for (format, size, sharpness) in [
@@ -170,19 +204,26 @@ fn attention_is_that_of_its_formula() {
             let part = i * page_bytes..keys.len().min((i + 1) * page_bytes);
             Page { keys: &keys[part.clone()], values: &values[part] }
         };
-        let past = Past { keys: format, values: format, page_length, page: &page };
-        // Twelve rows together, then three alone.
-        for (kernels, rows) in kernels().into_iter().flat_map(|kernels| [(kernels, 12), (kernels, 3)]) {
+        let past = Past { keys: format, values: format, page_length, page: &page, turn: None };
+        let tables = angles(size / 2, depth);
+        let [cos, sin, start_cos, start_sin] = tables.each_ref().map(Vec::as_slice);
+        let turn = Turn { pairs: Pairs::Halves, within: [cos, sin], starts: [start_cos, start_sin] };
+        let turned_keys = turned(&key_values, size);
+        let pasts = [(past, &key_values, 1.0), (Past { turn: Some(turn), ..past }, &turned_keys, 2.0)];
+        // Twelve rows together, then three alone; keys as they are, then turned as they are read.
+        let each = kernels().into_iter().flat_map(|kernels| [(kernels, 12), (kernels, 3)]);
+        for ((kernels, rows), (past, key_values, more)) in each.flat_map(|one| pasts.map(|past| (one, past))) {
             let width = heads * size;
             let mut out = vec![0.0; rows * width];
             let (values, positions) = (&asked[..rows * width], &positions[..rows]);
             let queries = Queries { values, stride: width, positions, heads, head_size: size, scale };
             kernels.attend(&queries, &past, &mut Strip::whole(&mut out, width)).unwrap();
             for (i, (out, asked)) in out.chunks_exact(size).zip(asked.chunks_exact(size)).enumerate() {
-                let exact = exact(asked, &key_values, &value_values, f64::from(scale), positions[i / heads]);
+                let exact = exact(asked, key_values, &value_values, f64::from(scale), positions[i / heads]);
                 // A score is off by less than 2^-23 of its greatest sum, about 1.2 * sharpness * sqrt(size) * 20, a weight
-                // by as much of itself; the sums of weights add less than that.
-                let bound = 4.0 * 2f64.powi(-23) * (sharpness as f64 * (size as f64).sqrt() + 20.0);
+                // by as much of itself; the sums of weights add less than that. Turning rounds queries and keys as often
+                // again.
+                let bound = more * 4.0 * 2f64.powi(-23) * (sharpness as f64 * (size as f64).sqrt() + 20.0);
                 for (out, exact) in out.iter().zip(&exact) {
                     let off = (f64::from(*out) - exact).abs();
                     assert!(off < bound, "{} {format} {size}, {rows} rows, {i}: {out} {exact}", kernels.set());
@@ -200,7 +241,7 @@ fn attention_of_one_or_of_equal_positions_is_their_mean() {
     let keys = halves(&[1.0, 2.0, 1.0, 2.0, 2.0, 1.5, 0.0, f32::INFINITY]);
     let values = halves(&[3.0, -1.0, 5.0, 7.0, 10.0, 12.0, 0.0, 0.0]);
     let page = |_| Page { keys: &keys, values: &values };
-    let past = Past { keys: Format::F16, values: Format::F16, page_length: 64, page: &page };
+    let past = Past { keys: Format::F16, values: Format::F16, page_length: 64, page: &page, turn: None };
     // 1 * 1 + 2 * 2 = 2 * 1 + 1.5 * 2 = 5
     let positions = [0, 1, 2, 3];
     let queries =

@@ -1,10 +1,11 @@
 //! A few queries: position by position, keys and values unpacked in registers.
 
-use super::{ATTENTION_TILE, Scores, Tile, width};
+use super::{ATTENTION_TILE, HEAD_SIZE_MAX, Scores, Tile, Turn, width};
 use crate::Format;
 use crate::format::BLOCK;
-use crate::stored::{Half, Q4, Q8, Stored};
+use crate::stored::{Half, Q4, Q8, Stored, Wide};
 use crate::vector::lanes::{LANES, Lanes};
+use crate::vector::rows::rotate;
 
 /// Bytes of a cache line.
 const LINE: usize = 64;
@@ -13,42 +14,67 @@ const AHEAD: usize = 8192;
 
 #[inline(always)]
 pub(super) fn scores<L: Lanes>(keys: Tile<'_>, queries: &[f32], out: &mut [Scores]) {
+    scores_with::<L>(keys, None, queries, out);
+}
+
+/// As `scores`, of keys that are turned from the tile's start on.
+#[inline(always)]
+pub(super) fn turned_scores<L: Lanes>(keys: Tile<'_>, turn: &Turn<'_>, queries: &[f32], out: &mut [Scores]) {
+    scores_with::<L>(keys, Some(turn), queries, out);
+}
+
+#[inline(always)]
+fn scores_with<L: Lanes>(keys: Tile<'_>, turn: Option<&Turn<'_>>, queries: &[f32], out: &mut [Scores]) {
     match keys.format {
-        Format::F16 => scores_of::<L, Half>(keys, queries, out),
-        Format::Q8_0 => scores_of::<L, Q8>(keys, queries, out),
-        _ => scores_of::<L, Q4>(keys, queries, out),
+        Format::F16 => scores_of::<L, Half>(keys, turn, queries, out),
+        Format::Q8_0 => scores_of::<L, Q8>(keys, turn, queries, out),
+        _ => scores_of::<L, Q4>(keys, turn, queries, out),
     }
 }
 
 /// The common head sizes as constants, so that a row's work has no loop left.
 #[inline(always)]
-fn scores_of<L: Lanes, S: Stored<Unit = u8>>(keys: Tile<'_>, queries: &[f32], out: &mut [Scores]) {
+fn scores_of<L: Lanes, S: Stored<Unit = u8>>(
+    keys: Tile<'_>,
+    turn: Option<&Turn<'_>>,
+    queries: &[f32],
+    out: &mut [Scores],
+) {
     match keys.head_size {
-        64 => scores_in::<L, S>(keys, 64, queries, out),
-        96 => scores_in::<L, S>(keys, 96, queries, out),
-        128 => scores_in::<L, S>(keys, 128, queries, out),
-        head_size => scores_in::<L, S>(keys, head_size, queries, out),
+        64 => scores_in::<L, S>(Tile { head_size: 64, ..keys }, turn, queries, out),
+        96 => scores_in::<L, S>(Tile { head_size: 96, ..keys }, turn, queries, out),
+        128 => scores_in::<L, S>(Tile { head_size: 128, ..keys }, turn, queries, out),
+        _ => scores_in::<L, S>(keys, turn, queries, out),
     }
 }
 
 #[inline(always)]
-fn scores_in<L: Lanes, S: Stored<Unit = u8>>(keys: Tile<'_>, head_size: usize, queries: &[f32], out: &mut [Scores]) {
-    let keys = Tile { head_size, ..keys };
-    let width = width(head_size);
+fn scores_in<L: Lanes, S: Stored<Unit = u8>>(
+    keys: Tile<'_>,
+    turn: Option<&Turn<'_>>,
+    queries: &[f32],
+    out: &mut [Scores],
+) {
+    let width = width(keys.head_size);
     let mut done = 0;
     while done < out.len() {
         let (queries, out) = (&queries[done * width..], &mut out[done..]);
         done += match out.len() {
-            1 => group::<L, S, 1>(keys, queries, out),
-            2..=3 => group::<L, S, 2>(keys, queries, out),
-            _ => group::<L, S, 4>(keys, queries, out),
+            1 => group::<L, S, 1>(keys, turn, queries, out),
+            2..=3 => group::<L, S, 2>(keys, turn, queries, out),
+            _ => group::<L, S, 4>(keys, turn, queries, out),
         };
     }
 }
 
 /// `Q` queries at a time: a key is unpacked once for them.
 #[inline(always)]
-fn group<L: Lanes, S: Stored<Unit = u8>, const Q: usize>(keys: Tile<'_>, queries: &[f32], out: &mut [Scores]) -> usize {
+fn group<L: Lanes, S: Stored<Unit = u8>, const Q: usize>(
+    keys: Tile<'_>,
+    turn: Option<&Turn<'_>>,
+    queries: &[f32],
+    out: &mut [Scores],
+) -> usize {
     let (head_size, width) = (keys.head_size, width(keys.head_size));
     let blocks = head_size / BLOCK;
     let rest = !head_size.is_multiple_of(BLOCK);
@@ -57,9 +83,18 @@ fn group<L: Lanes, S: Stored<Unit = u8>, const Q: usize>(keys: Tile<'_>, queries
         *ours = queries[q * width..][..width].as_chunks().0;
     }
     let out = &mut out[..Q];
+    let mut turned = [0.0; HEAD_SIZE_MAX];
     for (j, row) in keys.rows.chunks_exact(keys.row_bytes()).take(keys.count.min(ATTENTION_TILE)).enumerate() {
         fetch_row::<L>(keys.rows, keys.next, keys.row_bytes(), j);
         let mut sums = [L::zero(); Q];
+        if let Some(turn) = turn {
+            turn_key::<L, S>(row, head_size, turn, j, &mut turned);
+            for at in 0..width / BLOCK {
+                add_products(&mut sums, &ours, at, Wide::block(&turned[at * BLOCK..]));
+            }
+            (0..Q).for_each(|q| out[q][j] = sums[q].fold());
+            continue;
+        }
         for at in 0..blocks {
             add_products(&mut sums, &ours, at, S::block(&row[at * S::LENGTH..]));
         }
@@ -71,6 +106,35 @@ fn group<L: Lanes, S: Stored<Unit = u8>, const Q: usize>(keys: Tile<'_>, queries
         }
     }
     Q
+}
+
+/// One key, turned by the angles of its place in the tile, with zeros up to the padded head size.
+#[inline(always)]
+pub(super) fn turn_key<L: Lanes, S: Stored<Unit = u8>>(
+    row: &[u8],
+    head_size: usize,
+    turn: &Turn<'_>,
+    place: usize,
+    out: &mut [f32],
+) {
+    let (out, _) = out[..width(head_size)].as_chunks_mut::<BLOCK>();
+    for (out, row) in out.iter_mut().zip(row.chunks(S::LENGTH)) {
+        *out = unpack::<L, S>(row);
+    }
+    let half = turn.half();
+    let [cos, sin] = turn.within.map(|angles| &angles[place * half..(place + 1) * half]);
+    rotate(&mut out.as_flattened_mut()[..head_size], head_size, cos, sin, turn.pairs);
+}
+
+/// A block, or what there is of it.
+#[inline(always)]
+pub(super) fn unpack<L: Lanes, S: Stored<Unit = u8>>(row: &[u8]) -> [f32; BLOCK] {
+    let [first, second] = if row.len() == S::LENGTH { S::block::<L>(row) } else { S::rest(row) };
+    let mut values = [0.0; BLOCK];
+    let (halves, _) = values.as_chunks_mut::<LANES>();
+    first.store(&mut halves[0]);
+    second.store(&mut halves[1]);
+    values
 }
 
 /// Asks for as much as one row is long of what is read [`AHEAD`] bytes later: of these rows or of what comes after them.

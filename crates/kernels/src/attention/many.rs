@@ -1,7 +1,7 @@
 //! Many queries: a tile is unpacked once for all of them. The same steps as in `few`, sixteen positions side by side.
 
-use super::few::{Rows, add_all};
-use super::{ATTENTION_TILE, Scores, Tile, width};
+use super::few::{Rows, add_all, turn_key, unpack};
+use super::{ATTENTION_TILE, HEAD_SIZE_MAX, Scores, Tile, Turn, width};
 use crate::Format;
 use crate::format::BLOCK;
 use crate::stored::{Half, Q4, Q8, Stored, Wide};
@@ -9,34 +9,40 @@ use crate::vector::lanes::{LANES, Lanes};
 
 #[inline(always)]
 pub(super) fn unpack_keys<L: Lanes>(keys: Tile<'_>, out: &mut [Scores]) {
+    unpack_keys_with::<L>(keys, None, out);
+}
+
+/// As `unpack_keys`, turned from the tile's start on.
+#[inline(always)]
+pub(super) fn turn_keys<L: Lanes>(keys: Tile<'_>, turn: &Turn<'_>, out: &mut [Scores]) {
+    unpack_keys_with::<L>(keys, Some(turn), out);
+}
+
+#[inline(always)]
+fn unpack_keys_with<L: Lanes>(keys: Tile<'_>, turn: Option<&Turn<'_>>, out: &mut [Scores]) {
     match keys.format {
-        Format::F16 => unpack_keys_of::<L, Half>(keys, out),
-        Format::Q8_0 => unpack_keys_of::<L, Q8>(keys, out),
-        _ => unpack_keys_of::<L, Q4>(keys, out),
+        Format::F16 => unpack_keys_of::<L, Half>(keys, turn, out),
+        Format::Q8_0 => unpack_keys_of::<L, Q8>(keys, turn, out),
+        _ => unpack_keys_of::<L, Q4>(keys, turn, out),
     }
 }
 
 /// Position `j` goes to column `j`.
 #[inline(always)]
-fn unpack_keys_of<L: Lanes, S: Stored<Unit = u8>>(keys: Tile<'_>, out: &mut [Scores]) {
+fn unpack_keys_of<L: Lanes, S: Stored<Unit = u8>>(keys: Tile<'_>, turn: Option<&Turn<'_>>, out: &mut [Scores]) {
+    let mut turned = [0.0; HEAD_SIZE_MAX];
     for (j, row) in keys.rows.chunks_exact(keys.row_bytes()).take(keys.count.min(ATTENTION_TILE)).enumerate() {
+        if let Some(turn) = turn {
+            turn_key::<L, S>(row, keys.head_size, turn, j, &mut turned);
+            out.iter_mut().zip(turned).for_each(|(out, value)| out[j] = value);
+            continue;
+        }
         let (out, _) = out.as_chunks_mut::<BLOCK>();
         for (out, row) in out.iter_mut().zip(row.chunks(S::LENGTH)) {
             let values = unpack::<L, S>(row);
             out.iter_mut().zip(values).for_each(|(out, value)| out[j] = value);
         }
     }
-}
-
-/// A block, or what there is of it.
-#[inline(always)]
-fn unpack<L: Lanes, S: Stored<Unit = u8>>(row: &[u8]) -> [f32; BLOCK] {
-    let [first, second] = if row.len() == S::LENGTH { S::block::<L>(row) } else { S::rest(row) };
-    let mut values = [0.0; BLOCK];
-    let (halves, _) = values.as_chunks_mut::<LANES>();
-    first.store(&mut halves[0]);
-    second.store(&mut halves[1]);
-    values
 }
 
 #[inline(always)]

@@ -35,7 +35,7 @@ pub(super) fn rms_norm<L: Lanes>(x: &[f32], weight: &[f32], epsilon: f32, out: &
 }
 
 #[inline(always)]
-pub(super) fn rotate(row: &mut [f32], head_size: usize, cos: &[f32], sin: &[f32], pairs: Pairs) {
+pub(crate) fn rotate(row: &mut [f32], head_size: usize, cos: &[f32], sin: &[f32], pairs: Pairs) {
     if row.is_empty() {
         return;
     }

@@ -1,6 +1,6 @@
 //! Attention over a KV cache.
 
-use huacaya_kernels::{ATTENTION_TILE, Format, Kernels, Page, Past, Queries, Strip};
+use huacaya_kernels::{ATTENTION_TILE, Format, Kernels, Page, Pairs, Past, Queries, Strip, Turn};
 
 use crate::guarded::{Guarded, Place};
 use crate::material::{self, Random, STRANGE_VALUES};
@@ -17,6 +17,8 @@ struct Case {
     pages: Vec<[Vec<u8>; 2]>,
     queries: Vec<f32>,
     stride: usize,
+    /// Where keys are turned as they are read: cosines and sines within a tile and of the starts.
+    turn: Option<(Pairs, [Vec<f32>; 4])>,
 }
 
 impl Case {
@@ -37,7 +39,25 @@ impl Case {
         let pages = (0..seen).step_by(page_length).map(&mut page).collect();
         let stride = heads * head_size + 3;
         let queries = (0..positions.len() * stride).map(|_| random.unit() * 4.0).collect();
-        Case { formats, head_size, heads, positions: positions.to_vec(), page_length, pages, queries, stride }
+        Case {
+            formats,
+            head_size,
+            heads,
+            positions: positions.to_vec(),
+            page_length,
+            pages,
+            queries,
+            stride,
+            turn: None,
+        }
+    }
+
+    /// The same with `half` angles of each position; any numbers will do.
+    fn turned(mut self, pairs: Pairs, half: usize, random: &mut Random) -> Case {
+        let tiles = self.positions.iter().max().map_or(0, |last| last / ATTENTION_TILE + 1);
+        let angles = [ATTENTION_TILE, ATTENTION_TILE, tiles, tiles];
+        self.turn = Some((pairs, angles.map(|count| (0..count * half).map(|_| random.unit()).collect())));
+        self
     }
 
     /// Strange numbers in queries and cache.
@@ -80,7 +100,12 @@ impl Case {
         };
         let page = |i: usize| Page { keys: pages[i][0].values(), values: pages[i][1].values() };
         let [keys, values] = self.formats;
-        let past = Past { keys, values, page_length: self.page_length, page: &page };
+        let angles = self.turn.as_ref().map(|(_, angles)| angles.each_ref().map(|a| Guarded::copy(a, Place::End)));
+        let turn = self.turn.as_ref().zip(angles.as_ref()).map(|((pairs, _), angles)| {
+            let [cos, sin, start_cos, start_sin] = angles.each_ref().map(Guarded::values);
+            Turn { pairs: *pairs, within: [cos, sin], starts: [start_cos, start_sin] }
+        });
+        let past = Past { keys, values, page_length: self.page_length, page: &page, turn };
         let mut out = Guarded::copy(&vec![7.5f32; (end - first) * width], Place::End);
         kernels.attend(&queries, &past, &mut Strip::whole(out.values_mut(), width)).unwrap();
         out.values().to_vec()
@@ -130,15 +155,21 @@ fn attention_has_the_same_bits_everywhere() {
     for formats in FORMATS {
         for (heads, positions) in shapes() {
             cases.push(Case::new(formats, 64, heads, &positions, 128, &mut random));
+            let case = Case::new(formats, 64, heads, &positions, 128, &mut random);
+            cases.push(case.turned(Pairs::Adjacent, 32, &mut random));
         }
         for head_size in [32, 96, 128, 160, 256] {
             cases.push(Case::new(formats, head_size, 3, &[70, 71], 64, &mut random));
             cases.push(Case::new(formats, head_size, 3, &[70, 71, 2, 128], 256, &mut random));
+            let case = Case::new(formats, head_size, 3, &[70, 71, 2, 128], 256, &mut random);
+            cases.push(case.turned(Pairs::Halves, head_size / 4, &mut random));
         }
     }
     for head_size in [2, 14, 16, 18, 30, 34, 48, 70, 80, 100, 254] {
         for positions in [&[90][..], &[66, 67, 0], &(50..70).collect::<Vec<_>>()] {
             cases.push(Case::new(HALVES, head_size, 2, positions, 64, &mut random));
+            let case = Case::new(HALVES, head_size, 2, positions, 64, &mut random);
+            cases.push(case.turned(Pairs::Halves, head_size / 2, &mut random));
         }
     }
     for mut case in cases {
@@ -161,6 +192,9 @@ fn a_row_of_attention_has_the_same_bits_however_many_share_the_call() {
             let mut case = Case::new(formats, head_size, heads, &positions, 64, &mut random);
             if head_size != 64 {
                 case.spoil(&mut random);
+            }
+            if heads == 1 || head_size == 128 {
+                case = case.turned(Pairs::Halves, head_size / 2, &mut random);
             }
             for kernels in others().chain([portable()]) {
                 let all = case.all(kernels);
@@ -205,7 +239,7 @@ fn what_stands_behind_a_position_does_not_matter() {
 fn attention_over_what_does_not_fit_is_refused() {
     let (bytes, queries) = (vec![0u8; 64 * 64 * 2], vec![0.0; 128]);
     let page = |_| Page { keys: &bytes, values: &bytes };
-    let past = Past { keys: Format::F16, values: Format::F16, page_length: 64, page: &page };
+    let past = Past { keys: Format::F16, values: Format::F16, page_length: 64, page: &page, turn: None };
     let asked = Queries { values: &queries, stride: 64, positions: &[63, 3], heads: 1, head_size: 64, scale: 1.0 };
     let refused = |asked: Queries<'_>, past: Past<'_>, rows: usize, width: usize| {
         portable().attend(&asked, &past, &mut Strip::whole(&mut vec![0.0; rows * width], width)).is_err()
@@ -229,4 +263,15 @@ fn attention_over_what_does_not_fit_is_refused() {
     let part = Queries { head_size: 48, ..asked };
     assert!(refused(part, Past { keys: Format::Q8_0, ..past }, 2, 48), "half a block");
     assert!(!refused(Queries { positions: &[], ..asked }, past, 0, 64), "nothing is asked for, and that fits");
+    let angles = vec![0.5; 64 * 33];
+    let turn = |within: usize, sines: usize, starts: usize| {
+        let within = [&angles[..within], &angles[..sines]];
+        Past { turn: Some(Turn { pairs: Pairs::Halves, within, starts: [&angles[..starts]; 2] }), ..past }
+    };
+    assert!(!refused(asked, turn(64 * 32, 64 * 32, 32), 2, 64));
+    assert!(refused(asked, turn(0, 0, 32), 2, 64), "no angles");
+    assert!(refused(asked, turn(64 * 33, 64 * 33, 33), 2, 64), "more angles than pairs");
+    assert!(refused(asked, turn(64 * 32, 64 * 31, 32), 2, 64), "too few sines");
+    assert!(refused(asked, turn(64 * 32 + 1, 64 * 32, 32), 2, 64), "angles of a part of a position");
+    assert!(refused(asked, turn(64 * 32, 64 * 32, 31), 2, 64), "a tile without a start");
 }
