@@ -294,6 +294,7 @@ impl Answer {
                 break next;
             }
         };
+        rows.into_iter().for_each(|rows| sessions.backend.recycle(rows));
         if !guesses.is_empty() {
             for Branch { session, .. } in &self.branches {
                 sessions.backend.truncate(session.sequence, session.tokens.len());

@@ -53,6 +53,8 @@ pub(crate) trait Backend: Send {
     fn create(&mut self) -> Result<SequenceId>;
     /// Appends the batch's tokens and answers the wanted logits. An error leaves all lengths as they were.
     fn step(&mut self, batch: &Batch, stop: Stop) -> Result<Logits>;
+    /// Takes back rows that nobody reads any more: later steps may write to them instead of asking for memory.
+    fn recycle(&mut self, _rows: Logits) {}
     /// A copy of the first `length` positions.
     fn fork(&mut self, from: SequenceId, length: usize) -> Result<SequenceId>;
     fn truncate(&mut self, id: SequenceId, length: usize);

@@ -172,6 +172,9 @@ fn repacked_bytes_per_value(format: Format) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use huacaya_weights::gguf::TensorPlan;
+    use huacaya_weights::quantize::{Scheme, Shape, Wanted, plan};
+
     use super::*;
 
     const SHAPE: [usize; 2] = [1024, 4096];
@@ -190,6 +193,31 @@ mod tests {
         assert!(held(Format::Q4_K, true, true) >= VALUES / 256 * 144);
         assert_eq!(super::held(Format::Q8_0, &[4096], false, true, true), 4096 * 4);
         assert_eq!(super::held(Format::Q8_0, &SHAPE, true, false, true), VALUES * 4);
+    }
+
+    /// The 7B of Chinese-LLaMA-2 at the length that its authors go to, its rope's base growing with the text.
+    #[test]
+    fn a_quantized_7b_at_18000_tokens_takes_less_than_8_gigabytes() {
+        let text = r#"{"architectures": ["LlamaForCausalLM"], "hidden_size": 4096, "num_hidden_layers": 32,
+            "num_attention_heads": 32, "intermediate_size": 11008, "vocab_size": 55296, "max_position_embeddings": 18432,
+            "rms_norm_eps": 1e-5, "rope_scaling": {"type": "dynamic", "factor": 2.0}}"#;
+        let config = Config::from_json(&serde_json::from_str(text).unwrap()).unwrap();
+        assert!(config.angles_depend_on_length());
+        let tensors = config.parameters().into_iter().map(|(name, shape)| {
+            let format = if shape.len() < 2 { Format::F32 } else { Format::F16 };
+            TensorPlan::from_shape(&name, &shape, format)
+        });
+        let shape = Shape { layers: config.layers, heads: config.heads, kv_heads: config.kv_heads };
+        let wanted = Wanted { scheme: Scheme::Q4_K_M, by_hand: Vec::new(), weighted: false };
+        let planned = plan(&tensors.collect::<Vec<_>>(), shape, &wanted);
+        let format_of = |name: &str| planned.iter().find(|tensor| tensor.name == name).unwrap().format;
+        let memory = Memory::expected(&config, 18_000, format_of).unwrap();
+        let memory = memory.held_by(Holder::Native { kv: KvFormat::Q4_0, chunk: CHUNK });
+        // Keys and values, 32 layers of 4096 values each, 18 bytes for 32 of them.
+        assert_eq!(memory.kv_per_token, 2 * 32 * 4096 / 32 * 18);
+        // The file of Q4_K_M: 4.0 to 4.4 GB for 6.9 billion parameters.
+        assert!((4_000_000_000..4_400_000_000).contains(&memory.weights), "{}", memory.weights);
+        assert!(memory.total() < 7_500_000_000, "{}", memory.total());
     }
 
     /// The published f16 figure of the 1.3B, 64 KiB a token; twice where keys and values are kept in f32.

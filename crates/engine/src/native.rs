@@ -9,6 +9,7 @@ mod decoder;
 mod keys;
 mod kv;
 mod load;
+mod places;
 mod plan;
 mod step;
 

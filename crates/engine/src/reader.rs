@@ -133,6 +133,7 @@ impl Reader {
             for (i, logits) in logits.iter().enumerate() {
                 row(start + i, logits)?;
             }
+            self.backend.recycle(logits);
             if told_to_stop(end) {
                 return Err(Error::Stopped.into());
             }

@@ -147,6 +147,11 @@ impl Rope {
         Rope { frequencies: frequencies.iter().map(|&f| f as f32).collect(), magnitude }
     }
 
+    /// How many pairs turn.
+    pub fn pairs(&self) -> usize {
+        self.frequencies.len()
+    }
+
     /// Cosines and sines of one position: as in `angles`.
     pub fn turn(&self, position: usize, cos: &mut [f32], sin: &mut [f32]) {
         for ((frequency, cos), sin) in self.frequencies.iter().zip(cos).zip(sin) {

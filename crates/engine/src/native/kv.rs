@@ -54,12 +54,10 @@ pub(crate) fn kv_bytes_per_token(config: &Config, format: KvFormat) -> Result<u6
     let Some(row) = stored.bytes_of(config.head_size as u64) else {
         return unusable(format!("heads of {} values cannot be kept in {}", config.head_size, format.name()));
     };
-    let sections = if config.angles_depend_on_length() { 3 } else { 2 };
-    Ok(row * (config.layers * config.kv_heads * sections) as u64)
+    Ok(2 * row * (config.layers * config.kv_heads) as u64)
 }
 
-/// How a page is laid out: for each layer keys, values, and where angles change keys before they were turned; of each, for
-/// each kv head `PAGE` rows of a head.
+/// How a page is laid out: for each layer keys and values; of each, for each kv head `PAGE` rows of a head.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Layout {
     pub format: Format,
@@ -67,19 +65,12 @@ pub(super) struct Layout {
     pub heads: usize,
     /// Bytes of one position of one head.
     pub row: usize,
-    /// Keys are kept unturned, too.
+    /// Keys are kept as they were before rope, and turned as they are read: the angles depend on the text's length.
     pub unturned: bool,
 }
 
 /// Keys and values of `PAGE` positions in all layers.
 pub(super) struct Page(Vec<u8>);
-
-/// One layer's part of a page.
-pub(super) struct LayerMut<'a> {
-    /// Of all heads.
-    pub keys_values: &'a mut [u8],
-    pub unturned: &'a mut [u8],
-}
 
 impl Layout {
     pub fn of(config: &Config, format: KvFormat) -> Result<Layout> {
@@ -104,7 +95,7 @@ impl Layout {
     }
 
     fn layer(&self) -> usize {
-        self.section() * if self.unturned { 3 } else { 2 }
+        2 * self.section()
     }
 
     fn page(&self) -> Page {
@@ -128,10 +119,9 @@ impl Page {
         [keys, keys + layout.section()].map(|start| &self.0[start..start + layout.head()])
     }
 
-    fn layer_mut(&mut self, layout: &Layout, layer: usize) -> LayerMut<'_> {
-        let whole = &mut self.0[layer * layout.layer()..][..layout.layer()];
-        let (keys_values, unturned) = whole.split_at_mut(2 * layout.section());
-        LayerMut { keys_values, unturned }
+    /// Keys, then values, of all heads in one layer.
+    fn layer_mut(&mut self, layout: &Layout, layer: usize) -> &mut [u8] {
+        &mut self.0[layer * layout.layer()..][..layout.layer()]
     }
 }
 
@@ -139,19 +129,17 @@ impl Page {
 pub(super) struct Sequence {
     pub pages: Vec<Arc<Page>>,
     pub length: usize,
-    /// The span that the kept keys were turned for.
-    pub span: usize,
 }
 
 impl Sequence {
     pub fn new() -> Sequence {
-        Sequence { pages: Vec::new(), length: 0, span: 0 }
+        Sequence { pages: Vec::new(), length: 0 }
     }
 
     /// The first `length` positions again; pages are shared until one of the two writes to them.
     pub fn fork(&self, length: usize) -> Sequence {
         let length = length.min(self.length);
-        Sequence { pages: self.pages[..length.div_ceil(PAGE)].to_vec(), length, span: self.span }
+        Sequence { pages: self.pages[..length.div_ceil(PAGE)].to_vec(), length }
     }
 
     pub fn truncate(&mut self, length: usize) {
@@ -173,7 +161,7 @@ impl Sequence {
     }
 
     /// One layer of a page that `reserve` made room in.
-    pub fn layer_mut(&mut self, layout: &Layout, page: usize, layer: usize) -> Option<LayerMut<'_>> {
+    pub fn layer_mut(&mut self, layout: &Layout, page: usize, layer: usize) -> Option<&mut [u8]> {
         Arc::get_mut(self.pages.get_mut(page)?).map(|page| page.layer_mut(layout, layer))
     }
 }

@@ -2,7 +2,9 @@
 
 use huacaya_kernels::{Activations, Grouping};
 
+use super::keys::Angles;
 use super::load::{Need, Weights};
+use crate::backend::Logits;
 use crate::config::Config;
 
 /// Rows of a step: enough that a prompt's products use each weight many times, few enough that a request beside it waits
@@ -41,6 +43,11 @@ pub(super) struct Buffers {
     /// What adapters need: (rows, rank) and (rows, out). Grown when first used.
     pub narrow: Vec<f32>,
     pub extra: Vec<f32>,
+    pub angles: Vec<Angles>,
+    /// (wanted, vocabulary). Grown to the most that were wanted.
+    pub logits: Vec<f32>,
+    /// Rows that were given out and came back.
+    pub spare: Logits,
 }
 
 impl Buffers {
@@ -54,7 +61,7 @@ impl Buffers {
         let need = Need::of(&all);
         let widest = config.hidden.max(config.ffn).max(config.query_width());
         let quantized = |wanted: bool, grouping| wanted.then(|| Activations::new(grouping, rows_max, widest));
-        let (hidden, query, kv, angles) =
+        let (hidden, query, kv, pairs) =
             (config.hidden, config.query_width(), config.kv_width(), config.rope.rotated / 2);
         Buffers {
             rows_max,
@@ -67,14 +74,17 @@ impl Buffers {
             mixed: rows(query),
             gate: rows(config.ffn),
             up: rows(config.ffn),
-            cos: rows(angles),
-            sin: rows(angles),
+            cos: rows(pairs),
+            sin: rows(pairs),
             inputs: Inputs {
                 block: quantized(need.block, Grouping::Block),
                 wide: quantized(need.wide, Grouping::Super),
             },
             narrow: Vec::new(),
             extra: Vec::new(),
+            angles: Vec::new(),
+            logits: Vec::new(),
+            spare: Vec::new(),
         }
     }
 }

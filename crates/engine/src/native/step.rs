@@ -11,20 +11,24 @@ use huacaya_kernels::{
 };
 
 use super::decoder::Decoder;
+use super::keys::Angles;
 use super::kv::{PAGE, Sequence};
 use super::load::{Linear, Need};
+use super::places::Places;
 use super::plan::{Buffers, Inputs};
 use crate::adapter::{Adapter, Adapters, Pair};
-use crate::backend::{Logits, SequenceId, Stop};
+use crate::backend::{Logits, Run, SequenceId, Stop};
 use crate::candle::Tap;
 use crate::config::unusable;
-use crate::rope::{self, Rope};
+use crate::rope;
 use crate::{Error, Result};
 
 /// Up to this many rows, what is done row by row is done on the spot: waking threads would take longer.
 const FEW: usize = 4;
-/// Queries (rows times heads that share keys) that go over a cache together: as attention takes them.
-const BAND: usize = 128;
+/// Spans that angles are kept for from step to step.
+const SPANS_MAX: usize = 16;
+/// More rows than those go out to the threads so many at a time: what is known of each stands on the stack.
+const TOGETHER: usize = 32;
 /// Bytes of weights in a block of a product with few rows: some microseconds of reading.
 const BLOCK_BYTES: usize = 64 << 10;
 /// Weight rows in a block: kernels compute with 8 or 16 of them at a time.
@@ -32,30 +36,7 @@ const BLOCK_STEP: usize = 16;
 /// Weight rows in a block where many rows share it: unpacked, they stay in the second cache.
 const BLOCK_MANY: usize = 32;
 
-/// New tokens of one sequence, some or all of a run.
-pub(super) struct Piece<'a> {
-    pub sequence: SequenceId,
-    pub first: usize,
-    pub tokens: &'a [u32],
-    /// Which of them are to have logits.
-    pub wanted: Range<usize>,
-    /// What the angles are for.
-    pub span: usize,
-}
-
 pub(super) type Sequences = HashMap<SequenceId, Sequence>;
-
-/// Which rows of a step belong to whom.
-#[derive(Default)]
-struct Places {
-    /// Of each row in its sequence.
-    positions: Vec<usize>,
-    /// Of the rows that attention takes together, and the piece that they are of.
-    bands: Vec<Range<usize>>,
-    owners: Vec<usize>,
-    /// Rows that are to have logits.
-    wanted: Vec<usize>,
-}
 
 /// A kernel's complaint from inside a region. There is none unless this file is wrong.
 #[derive(Default)]
@@ -95,20 +76,20 @@ impl<'a> Step<'a> {
         self
     }
 
-    /// Keys and values of the pieces' tokens into their sequences, which have room for them, and the wanted logits. Lengths
-    /// stay as they are.
+    /// Keys and values of the pieces' tokens into their sequences, which have room for them, and the wanted logits behind
+    /// those that are there. Lengths stay as they are.
     pub fn run(
         &self,
         buffers: &mut Buffers,
         sequences: &mut Sequences,
-        pieces: &[Piece<'_>],
+        (runs, places): (&[Run], &mut Places),
         stop: Stop,
-    ) -> Result<Logits> {
+        logits: &mut Logits,
+    ) -> Result<()> {
         let Decoder { config, weights, needs, .. } = self.decoder;
-        let mut places = Places::of(pieces, config.heads / config.kv_heads);
         let mut rows = places.positions.len();
-        self.embed(buffers, pieces)?;
-        self.angles(buffers, pieces);
+        self.embed(buffers, runs, places)?;
+        self.angles(buffers, places);
         let mut add = false;
         for (number, (layer, needs)) in weights.layers.iter().zip(needs).enumerate() {
             if stop() {
@@ -130,12 +111,12 @@ impl<'a> Step<'a> {
             }
             self.adapt(buffers, (number, "attn_k"), rows);
             self.adapt(buffers, (number, "attn_v"), rows);
-            self.keep(buffers, sequences, pieces, number, rows)?;
+            self.keep(buffers, sequences, places, number, rows)?;
             if cut {
                 if places.wanted.is_empty() {
                     break;
                 }
-                rows = self.cut(buffers, &mut places, pieces);
+                rows = self.cut(buffers, places);
                 self.normalize(buffers, rows, false, &layer.attention_norm, needs.query);
                 let Buffers { normed, inputs, q, .. } = &mut *buffers;
                 let q = &mut q[..rows * config.query_width()];
@@ -144,7 +125,7 @@ impl<'a> Step<'a> {
             self.adapt(buffers, (number, "attn_q"), rows);
             let Buffers { q, cos, sin, .. } = &mut *buffers;
             self.turn(&mut q[..rows * config.query_width()], config.query_width(), 0, number, cos, sin);
-            self.attend(buffers, sequences, pieces, &places, number)?;
+            self.attend(buffers, sequences, places, number)?;
             self.quantize(&buffers.mixed, &mut buffers.inputs, config.query_width(), rows, needs.attention_output);
             let Buffers { mixed, inputs, out, .. } = &mut *buffers;
             let mixed = &mixed[..rows * config.query_width()];
@@ -155,7 +136,7 @@ impl<'a> Step<'a> {
             add = true;
             self.check()?;
         }
-        self.logits(buffers, &places, rows)
+        self.logits(buffers, places, rows, logits)
     }
 
     /// The second half of a layer; what it adds stands in `out`.
@@ -190,9 +171,9 @@ impl<'a> Step<'a> {
     }
 
     /// The tokens' rows of the embedding.
-    fn embed(&self, buffers: &mut Buffers, pieces: &[Piece<'_>]) -> Result<()> {
+    fn embed(&self, buffers: &mut Buffers, runs: &[Run], places: &Places) -> Result<()> {
         let Decoder { config, weights, .. } = self.decoder;
-        let tokens = pieces.iter().flat_map(|piece| piece.tokens);
+        let tokens = places.pieces.iter().flat_map(|piece| &runs[piece.run].tokens[piece.tokens.clone()]);
         for (x, &token) in buffers.x.chunks_mut(config.hidden).zip(tokens) {
             let row = weights.rows(weights.embedding(), token as usize..token as usize + 1);
             dequantize(row.format, row.bytes, x)?;
@@ -200,18 +181,22 @@ impl<'a> Step<'a> {
         Ok(())
     }
 
-    /// Cosines and sines of every row.
-    fn angles(&self, buffers: &mut Buffers, pieces: &[Piece<'_>]) {
-        let half = self.decoder.config.rope.rotated / 2;
-        let mut rows = buffers.cos.chunks_mut(half).zip(buffers.sin.chunks_mut(half));
-        let mut known: Option<(usize, Rope)> = None;
-        for piece in pieces {
-            if known.as_ref().is_none_or(|(span, _)| *span != piece.span) {
-                known = Some((piece.span, Rope::new(&self.decoder.config.rope, piece.span)));
+    /// Cosines and sines of every row, and those of the kept keys where they are turned as they are read.
+    fn angles(&self, buffers: &mut Buffers, places: &Places) {
+        let Decoder { config, layout, .. } = self.decoder;
+        let half = config.rope.rotated / 2;
+        let Buffers { cos, sin, angles, .. } = buffers;
+        if angles.len() > SPANS_MAX {
+            angles.clear();
+        }
+        let mut rows = cos.chunks_mut(half).zip(sin.chunks_mut(half));
+        for piece in &places.pieces {
+            let angles = Angles::of(angles, &config.rope, piece.span);
+            if layout.unturned {
+                angles.reach(piece.first + piece.rows.len());
             }
-            let Some((_, rope)) = &known else { continue };
-            for (i, (cos, sin)) in rows.by_ref().take(piece.tokens.len()).enumerate() {
-                rope.turn(piece.first + i, cos, sin);
+            for (i, (cos, sin)) in rows.by_ref().take(piece.rows.len()).enumerate() {
+                angles.rope.turn(piece.first + i, cos, sin);
             }
         }
     }
@@ -288,7 +273,7 @@ impl<'a> Step<'a> {
     }
 
     /// Norms (0: query's, 1: key's) and turns each row of heads.
-    pub(super) fn turn(&self, rows: &mut [f32], width: usize, which: usize, layer: usize, cos: &[f32], sin: &[f32]) {
+    fn turn(&self, rows: &mut [f32], width: usize, which: usize, layer: usize, cos: &[f32], sin: &[f32]) {
         let Decoder { config, weights, settings, .. } = self.decoder;
         let (half, size, kernels) = (config.rope.rotated / 2, config.head_size, settings.kernels);
         let norms = weights.layers[layer].head_norms.as_ref().map(|norms| &norms[which]);
@@ -312,12 +297,12 @@ impl<'a> Step<'a> {
         }
     }
 
-    /// Keys, turned, and values of all rows into their sequences.
+    /// Keys, turned or to be turned when they are read, and values of all rows into their sequences.
     fn keep(
         &self,
         buffers: &mut Buffers,
         sequences: &mut Sequences,
-        pieces: &[Piece<'_>],
+        places: &Places,
         layer: usize,
         rows: usize,
     ) -> Result<()> {
@@ -325,68 +310,40 @@ impl<'a> Step<'a> {
         let width = config.kv_width();
         let Buffers { k, v, cos, sin, .. } = buffers;
         let (k, v) = (&mut k[..rows * width], &v[..rows * width]);
-        let mut start = 0;
-        let ends = pieces.iter().map(|piece| {
-            start += piece.tokens.len();
-            (piece, start - piece.tokens.len()..start)
-        });
-        let ends: Vec<_> = ends.collect();
-        if layout.unturned {
-            // Turned from what is kept, so that turning again later gives the same.
-            if let Some([_, norm]) = &weights.layers[layer].head_norms {
-                k.chunks_mut(width).for_each(|row| self.norm_heads(row, norm));
-            }
-            for (piece, range) in &ends {
-                let sequence = sequence_of(sequences, piece.sequence)?;
-                self.keep_unturned(sequence, layer, piece.first, &mut k[range.start * width..range.end * width]);
-            }
-            let half = config.rope.rotated / 2;
-            let all = k.chunks_mut(width).zip(cos.chunks(half)).zip(sin.chunks(half));
-            self.spread(all, rows, |((row, cos), sin)| self.rotate(row, cos, sin));
-        } else {
+        if !layout.unturned {
             self.turn(k, width, 1, layer, cos, sin);
+        } else if let Some([_, norm]) = &weights.layers[layer].head_norms {
+            k.chunks_mut(width).for_each(|row| self.norm_heads(row, norm));
         }
-        for (piece, range) in &ends {
+        for piece in &places.pieces {
             let sequence = sequence_of(sequences, piece.sequence)?;
-            let part = range.start * width..range.end * width;
+            let part = piece.rows.start * width..piece.rows.end * width;
             self.store(sequence, layer, piece.first, &k[part.clone()], &v[part]);
         }
         Ok(())
-    }
-
-    pub(super) fn rotate(&self, row: &mut [f32], cos: &[f32], sin: &[f32]) {
-        let (config, kernels) = (&self.decoder.config, self.decoder.settings.kernels);
-        self.fault.note(kernels.rotate(row, config.head_size, cos, sin, self.pairs));
     }
 
     pub(super) fn encode(&self, format: Format, values: &[f32], bytes: &mut [u8]) {
         self.fault.note(self.decoder.settings.kernels.encode(format, values, bytes));
     }
 
-    pub(super) fn decode(&self, format: Format, bytes: &[u8], values: &mut [f32]) {
-        self.fault.note(self.decoder.settings.kernels.decode(format, bytes, values));
-    }
-
     /// Every row's queries over what its sequence holds up to it.
-    fn attend(
-        &self,
-        buffers: &mut Buffers,
-        sequences: &Sequences,
-        pieces: &[Piece<'_>],
-        places: &Places,
-        layer: usize,
-    ) -> Result<()> {
+    fn attend(&self, buffers: &mut Buffers, sequences: &Sequences, places: &Places, layer: usize) -> Result<()> {
         let Decoder { config, layout, pool, settings, .. } = self.decoder;
         let (size, width) = (config.head_size, config.query_width());
         let heads = config.heads / config.kv_heads;
         let scale = (size as f32).sqrt().recip();
         let rows = places.positions.len();
-        let (q, mixed) = (&buffers.q[..rows * width], &mut buffers.mixed[..rows * width]);
-        if let Some(missing) = pieces.iter().find(|piece| !sequences.contains_key(&piece.sequence)) {
+        let Buffers { q, mixed, angles, .. } = buffers;
+        let (q, mixed, angles) = (&q[..rows * width], &mut mixed[..rows * width], &*angles);
+        if let Some(missing) = places.pieces.iter().find(|piece| !sequences.contains_key(&piece.sequence)) {
             return unusable(format!("no such sequence: {:?}", missing.sequence));
         }
         pool.bands(mixed, width, &places.bands, heads * size, &|band, columns, strip| {
-            let Some(sequence) = sequences.get(&pieces[places.owners[band]].sequence) else { return };
+            let piece = &places.pieces[places.owners[band]];
+            let Some(sequence) = sequences.get(&piece.sequence) else { return };
+            let known = angles.iter().find(|angles| angles.span == piece.span);
+            let turn = known.filter(|_| layout.unturned).map(|angles| angles.turn(self.pairs));
             let (range, head) = (places.bands[band].clone(), columns.start / (heads * size));
             let queries = Queries {
                 values: &q[range.start * width + columns.start..],
@@ -400,14 +357,14 @@ impl<'a> Step<'a> {
                 let [keys, values] = sequence.pages[number].head(layout, layer, head);
                 huacaya_kernels::Page { keys, values }
             };
-            let past = Past { keys: layout.format, values: layout.format, page_length: PAGE, page: &page };
+            let past = Past { keys: layout.format, values: layout.format, page_length: PAGE, page: &page, turn };
             self.fault.note(settings.kernels.attend(&queries, &past, strip));
         });
         Ok(())
     }
 
     /// Leaves only the rows that are to have logits. How many these are.
-    fn cut(&self, buffers: &mut Buffers, places: &mut Places, pieces: &[Piece<'_>]) -> usize {
+    fn cut(&self, buffers: &mut Buffers, places: &mut Places) -> usize {
         let (hidden, half) = (self.decoder.config.hidden, self.decoder.config.rope.rotated / 2);
         for (to, &from) in places.wanted.iter().enumerate() {
             for (rows, width) in [(&mut buffers.x, hidden), (&mut buffers.cos, half), (&mut buffers.sin, half)] {
@@ -415,16 +372,16 @@ impl<'a> Step<'a> {
             }
         }
         let group = self.decoder.config.heads / self.decoder.config.kv_heads;
-        places.keep_wanted(pieces, group);
+        places.keep_wanted(group);
         places.positions.len()
     }
 
-    /// The output layer for the wanted rows, or what it would be given.
-    fn logits(&self, buffers: &mut Buffers, places: &Places, rows: usize) -> Result<Logits> {
+    /// The output layer for the wanted rows, or what it would be given, behind the rows that `logits` has.
+    fn logits(&self, buffers: &mut Buffers, places: &Places, rows: usize, logits: &mut Logits) -> Result<()> {
         let Decoder { config, weights, output_need, .. } = self.decoder;
-        let (hidden, wanted) = (config.hidden, places.wanted.len());
+        let (hidden, vocabulary, wanted) = (config.hidden, config.vocabulary, places.wanted.len());
         if wanted == 0 {
-            return Ok(Vec::new());
+            return Ok(());
         }
         if wanted < rows {
             for (to, &from) in places.wanted.iter().enumerate() {
@@ -433,17 +390,23 @@ impl<'a> Step<'a> {
             }
         }
         self.normalize(buffers, wanted, true, &weights.norm, *output_need);
-        let plain = &buffers.normed[..wanted * hidden];
+        let Buffers { normed, inputs, logits: several, spare, .. } = buffers;
+        let plain = &normed[..wanted * hidden];
+        let mut row_of = |values: &[f32]| {
+            let mut row = spare.pop().unwrap_or_default();
+            row.clear();
+            row.extend_from_slice(values);
+            row
+        };
         if self.hidden {
-            return Ok(plain.chunks(hidden).map(<[f32]>::to_vec).collect());
+            logits.extend(plain.chunks(hidden).map(row_of));
+            return Ok(());
         }
-        let mut logits = vec![0.0; wanted * config.vocabulary];
-        self.products(&buffers.inputs, plain, wanted, [(weights.output(), &mut logits)]);
-        self.check()?;
-        Ok(match wanted {
-            1 => vec![logits],
-            _ => logits.chunks(config.vocabulary).map(<[f32]>::to_vec).collect(),
-        })
+        several.resize(several.len().max(wanted * vocabulary), 0.0);
+        let all = &mut several[..wanted * vocabulary];
+        self.products(inputs, plain, wanted, [(weights.output(), &mut *all)]);
+        logits.extend(all.chunks(vocabulary).map(&mut row_of));
+        self.check()
     }
 
     fn pairs_of(&self, place: (usize, &'static str)) -> impl Iterator<Item = (&'a Pair, f32)> {
@@ -494,16 +457,23 @@ impl<'a> Step<'a> {
     }
 
     /// Does something with each row: on the spot where there are few, else on all threads.
-    pub(super) fn spread<T: Send>(&self, all: impl Iterator<Item = T>, rows: usize, work: impl Fn(&mut T) + Sync) {
+    fn spread<T: Send>(&self, all: impl Iterator<Item = T>, rows: usize, work: impl Fn(&mut T) + Sync) {
         if rows <= FEW {
             all.for_each(|mut one| work(&mut one));
         } else {
-            let mut all: Vec<T> = all.collect();
-            self.decoder.pool.chunks(&mut all, 1, &|_, one| one.iter_mut().for_each(&work));
+            let mut all = all.fuse();
+            loop {
+                let mut some: [Option<T>; TOGETHER] = std::array::from_fn(|_| all.next());
+                let count = some.iter().flatten().count();
+                if count == 0 {
+                    break;
+                }
+                self.decoder.pool.chunks(&mut some[..count], 1, &|_, one| one.iter_mut().flatten().for_each(&work));
+            }
         }
     }
 
-    pub(super) fn check(&self) -> Result<()> {
+    fn check(&self) -> Result<()> {
         self.fault.0.get().map_or(Ok(()), |error| Err((*error).into()))
     }
 }
@@ -531,39 +501,6 @@ fn rows_of(
         activations.reset(rows, columns);
     }
     activations.into_iter().flat_map(Activations::split_rows).map(Some).chain(repeat_with(|| None))
-}
-
-impl Places {
-    fn of(pieces: &[Piece<'_>], group: usize) -> Places {
-        let mut places = Places::default();
-        for (owner, piece) in pieces.iter().enumerate() {
-            let start = places.positions.len();
-            places.positions.extend(piece.first..piece.first + piece.tokens.len());
-            places.wanted.extend(piece.wanted.clone().map(|row| start + row));
-            places.add_bands(owner, start..places.positions.len(), group);
-        }
-        places
-    }
-
-    fn add_bands(&mut self, owner: usize, rows: Range<usize>, group: usize) {
-        let length = (BAND / group).max(1);
-        for start in rows.clone().step_by(length) {
-            self.bands.push(start..rows.end.min(start + length));
-            self.owners.push(owner);
-        }
-    }
-
-    /// Only the wanted rows, moved together.
-    fn keep_wanted(&mut self, pieces: &[Piece<'_>], group: usize) {
-        self.positions = self.wanted.iter().map(|&row| self.positions[row]).collect();
-        self.wanted = (0..self.positions.len()).collect();
-        (self.bands, self.owners) = (Vec::new(), Vec::new());
-        let mut start = 0;
-        for (owner, piece) in pieces.iter().enumerate() {
-            self.add_bands(owner, start..start + piece.wanted.len(), group);
-            start += piece.wanted.len();
-        }
-    }
 }
 
 pub(super) fn sequence_of(sequences: &mut Sequences, id: SequenceId) -> Result<&mut Sequence> {

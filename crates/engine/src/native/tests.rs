@@ -1,5 +1,9 @@
 //! The native decoder against the reference one, and against itself: the same bits however a text is cut and shared out.
 
+mod allocations;
+mod llama;
+pub(crate) mod random;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -7,8 +11,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use candle_core::{DType, Device, Tensor};
 use huacaya_kernels::{Format, Kernels};
 use huacaya_progress::unwatched;
-use huacaya_weights::gguf::{Metadata, TensorPlan, Value, Writer};
 
+pub(crate) use self::random::write;
 use super::*;
 use crate::backend::{Backend, Batch, Logits, Run, SequenceId};
 use crate::candle::{Fused, Ops, load as load_candle};
@@ -136,6 +140,22 @@ fn logits_equal_those_of_the_reference_decoder() {
         assert!(exact < OTHER_KV, "{name}: off by {exact:.1e}");
         // Adaptive models round keys before they are turned, too.
         assert!(rounded < if name == "dynamic" { OTHER_KV } else { SAME_KV }, "{name}: off by {rounded:.1e}");
+    }
+}
+
+/// Scalings that no file of `transformers` names: a base stretched once for all lengths, and a factor for each pair.
+#[test]
+fn fixed_ntk_and_factors_equal_the_reference_decoder() {
+    let factors = Scaling::Factors((0..4).map(|i| 1.0 + 3.0 * i as f32).collect());
+    let tokens = tokens(100);
+    let plain = reference(&golden("plain"), |_| {}, Arc::new(Rounded), &tokens);
+    for scaling in [Scaling::Ntk { alpha: 4.0, linear: 1.0 }, Scaling::Ntk { alpha: 3.0, linear: 2.0 }, factors] {
+        let change = |config: &mut Config| config.rope.scaling = scaling.clone();
+        let mut backend = NativeBackend::new(open(&golden("plain"), change, settings(KvFormat::F16)), 512, None);
+        let found = whole(&mut backend, &tokens);
+        let error = worst(&found, &reference(&golden("plain"), change, Arc::new(Rounded), &tokens));
+        assert!(error < SAME_KV, "{scaling:?}: off by {error:.1e}");
+        assert!(worst(&found, &plain) > 0.05, "{scaling:?} changes nothing");
     }
 }
 
@@ -276,27 +296,26 @@ fn adaptive_angles_after_growth_have_the_bits_of_starting_anew() {
 
 #[test]
 fn a_text_of_8192_positions_has_the_reference_logits_at_its_end() {
-    let tokens = tokens(8192);
-    let mut backend = NativeBackend::new(open(&golden("llama3"), |_| {}, settings(KvFormat::F16)), 8192, None);
-    let id = backend.create().unwrap();
-    let read = Run { wanted: 8150..8192, ..run(id, 0, &tokens, 0) };
-    let found = backend.step(&batch(vec![read]), &|| false).unwrap();
-    let decoder = load_candle(
-        &Source::open(&golden("llama3")).unwrap(),
-        &Source::open(&golden("llama3")).unwrap().config,
-        &Device::Cpu,
-        false,
-        Arc::new(Fused),
-        &mut unwatched(),
-    );
-    let mut candle = crate::candle::CandleBackend::new(Arc::new(decoder.unwrap()), 8192);
-    let id = candle.create().unwrap();
-    let mut expected = Vec::new();
-    for start in (0..8192).step_by(64) {
-        expected = candle.step(&batch(vec![run(id, start, &tokens[start..start + 64], 0)]), &|| false).unwrap();
+    const LENGTH: usize = 8192;
+    let tokens = tokens(LENGTH);
+    for name in ["linear", "yarn", "llama3", "dynamic"] {
+        let mut backend = NativeBackend::new(open(&golden(name), |_| {}, settings(KvFormat::F16)), LENGTH, None);
+        let id = backend.create().unwrap();
+        let read = Run { wanted: LENGTH - 42..LENGTH, ..run(id, 0, &tokens, LENGTH) };
+        let found = backend.step(&batch(vec![read]), &|| false).unwrap();
+        let source = Source::open(&golden(name)).unwrap();
+        let decoder = load_candle(&source, &source.config, &Device::Cpu, false, Arc::new(Fused), &mut unwatched());
+        let mut candle = crate::candle::CandleBackend::new(Arc::new(decoder.unwrap()), LENGTH);
+        let id = candle.create().unwrap();
+        let mut expected = Vec::new();
+        for start in (0..LENGTH).step_by(64) {
+            let part = run(id, start, &tokens[start..start + 64], LENGTH);
+            expected = candle.step(&batch(vec![part]), &|| false).unwrap();
+        }
+        let error = worst(&found, &expected[22..]);
+        println!("{name}: {error:.1e}");
+        assert!(error < OTHER_KV, "{name}: off by {error:.1e}");
     }
-    let error = worst(&found, &expected[22..]);
-    assert!(error < OTHER_KV, "off by {error:.1e}");
 }
 
 #[test]
@@ -330,62 +349,4 @@ fn tokens_beyond_the_vocabulary_and_gaps_are_errors() {
     assert!(step(&mut backend, 0, &[]).is_err());
     assert!(step(&mut backend, 0, &[3]).is_ok());
     assert!(backend.fork(SequenceId(99), 1).is_err());
-}
-
-/// A random model of 2 layers whose matrices are in one format; rows are whole blocks of any.
-pub(crate) fn write(folder: &Path, format: Format) -> PathBuf {
-    const HIDDEN: usize = 256;
-    let path = folder.join(format!("{format}.gguf"));
-    let mut metadata = Metadata::new(&path);
-    metadata.set("general.architecture", Value::from("llama"));
-    for (key, value) in [
-        ("embedding_length", HIDDEN),
-        ("block_count", 2),
-        ("attention.head_count", 4),
-        ("attention.head_count_kv", 2),
-        ("feed_forward_length", 512),
-        ("context_length", 512),
-    ] {
-        metadata.set(&format!("llama.{key}"), Value::from(value as u32));
-    }
-    metadata.set("llama.attention.layer_norm_rms_epsilon", Value::from(1e-5f32));
-    let mut shapes = vec![("token_embd.weight".to_string(), vec![64, HIDDEN])];
-    for layer in 0..2 {
-        let mut add = |name: &str, shape: &[usize]| shapes.push((format!("blk.{layer}.{name}.weight"), shape.to_vec()));
-        add("attn_q", &[HIDDEN, HIDDEN]);
-        add("attn_k", &[HIDDEN / 2, HIDDEN]);
-        add("attn_v", &[HIDDEN / 2, HIDDEN]);
-        add("attn_output", &[HIDDEN, HIDDEN]);
-        add("ffn_gate", &[512, HIDDEN]);
-        add("ffn_up", &[512, HIDDEN]);
-        add("ffn_down", &[HIDDEN, 512]);
-        add("attn_norm", &[HIDDEN]);
-        add("ffn_norm", &[HIDDEN]);
-    }
-    shapes.push(("output_norm.weight".to_string(), vec![HIDDEN]));
-    shapes.push(("output.weight".to_string(), vec![64, HIDDEN]));
-    let format_of = |shape: &[usize]| if shape.len() == 1 { Format::F32 } else { format };
-    let plan = shapes.iter().map(|(name, shape)| TensorPlan::from_shape(name, shape, format_of(shape)));
-    let mut writer = Writer::create(&path, &metadata, &plan.collect::<Vec<_>>()).unwrap();
-    let mut state = 7u64;
-    let mut noise = move || {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (state >> 40) as f32 / (1u64 << 23) as f32 - 1.0
-    };
-    for (name, shape) in &shapes {
-        let count: usize = shape.iter().product();
-        if format == Format::MXFP4 && shape.len() == 2 {
-            // Nothing writes it: random codes, with scales of some sixteenths.
-            let mut bytes: Vec<u8> = (0..count / 32 * 17).map(|_| (noise() * 127.0) as i8 as u8).collect();
-            bytes.chunks_mut(17).for_each(|block| block[0] = 122);
-            writer.bytes(name, &bytes).unwrap();
-            continue;
-        }
-        let value =
-            |noise: f32| if shape.len() == 1 { 1.0 + 0.2 * noise } else { noise * (3.0 / shape[1] as f32).sqrt() };
-        let values: Vec<f32> = (0..count).map(|_| value(noise())).collect();
-        writer.values(name, &values).unwrap();
-    }
-    writer.finish().unwrap();
-    path
 }

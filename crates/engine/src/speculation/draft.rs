@@ -83,6 +83,7 @@ impl Draft {
             let Some(mut logits) = self.step(next, true, position, sessions, stop)? else { break };
             logits.truncate(vocabulary);
             let (id, odds) = sampler.propose(&mut logits, position as u64)?;
+            sessions.backend.recycle(vec![logits]);
             sampler.accept(id);
             guesses.push(Guess { id, odds: Some(odds) });
             if sampler.is_complete() {
