@@ -8,8 +8,9 @@ use std::sync::Arc;
 
 use candle_core::{Device, Tensor};
 use huacaya_engine::candle::{Decoder, Plain, unpacked};
+use huacaya_engine::sampling::Sampling;
 use huacaya_engine::template::{Chat, Prompt, Role, Turn};
-use huacaya_engine::{Engine, KvFormat, LoadOptions, Model, Score, embed};
+use huacaya_engine::{Engine, Event, KvFormat, LoadOptions, Model, Request, Score, embed, fit};
 use huacaya_progress::unwatched;
 use serde_json::Value;
 
@@ -72,6 +73,98 @@ fn perplexity_on_held_out_text_is_that_of_f32_arithmetic_on_the_same_weights() {
         println!("{}: {found:.5}, in f32 {expected:.5} ({:+.4} %)", kv.name(), 100.0 * (found / expected - 1.0));
         assert!((found / expected - 1.0).abs() <= bound, "{}: {found} instead of {expected}", kv.name());
     }
+}
+
+fn load(options: LoadOptions) -> Arc<Model> {
+    Arc::new(Model::load(&demo("huacaya-demo.gguf"), &options, &mut unwatched()).unwrap())
+}
+
+/// The root mean square of the differences of two decoders' logits, as a part of that of the logits: what rounding inputs to 8
+/// bits makes of them. A step is 1/127 of the largest of 32, so a product is off by about 0.6 % of a typical value; some products
+/// follow each other.
+const LOGITS: f64 = 0.03;
+
+#[test]
+fn logits_on_held_out_text_are_those_of_the_reference_decoder() {
+    let engine = Engine::start().unwrap();
+    let models = [false, true].map(|candle| load(LoadOptions { candle, ..LoadOptions::default() }));
+    let (mut differences, mut all) = (0.0, 0.0);
+    for (chat, answer) in held_out().iter().step_by(4) {
+        let mut tokens = models[0].render(&Prompt::Chat(chat.clone())).unwrap().tokens;
+        tokens.extend(models[0].tokenize(answer));
+        let [native, candle] = models.each_ref().map(|model| {
+            let score =
+                Score { model: model.clone(), adapters: Vec::new(), tokens: tokens.clone(), rows: 0..tokens.len() };
+            engine.score(score, &mut unwatched()).unwrap().logits
+        });
+        assert_eq!((native.len(), candle.len()), (tokens.len(), tokens.len()));
+        for (found, expected) in native.iter().flatten().zip(candle.iter().flatten()) {
+            differences += f64::from(found - expected).powi(2);
+            all += f64::from(*expected).powi(2);
+        }
+    }
+    let error = (differences / all).sqrt();
+    println!("{error:.1e}");
+    assert!(error < LOGITS, "{error}");
+}
+
+/// Greedy; the tokens, their text, and how many of the prompt's were known.
+fn answer(engine: &Engine, model: &Arc<Model>, prompt: Prompt) -> (Vec<u32>, String, usize) {
+    let request = Request {
+        model: model.clone(),
+        adapters: Vec::new(),
+        prompt,
+        negative: None,
+        sampling: Sampling { temperature: 0.0, ..Sampling::default() },
+        grammar: None,
+        stop: Vec::new(),
+        logprobs: 0,
+        echo: false,
+        tokens_max: 40,
+        speculate: false,
+        draft: None,
+    };
+    let (mut ids, mut all, mut reused) = (Vec::new(), String::new(), 0);
+    for event in engine.generate(request) {
+        match event.unwrap() {
+            Event::Token { id, text, .. } => {
+                ids.push(id);
+                all += &text;
+            }
+            Event::Text { text, .. } => all += &text,
+            Event::Finished { stats, .. } => reused = stats.reused,
+            _ => {}
+        }
+    }
+    (ids, all, reused)
+}
+
+/// A conversation in a context that is soon too short for it, in one engine that keeps what it read, and each turn anew in an
+/// engine that knows nothing.
+#[test]
+fn reused_beginnings_and_dropped_turns_change_no_token_and_both_decoders_say_the_same() {
+    let questions: Vec<String> = held_out().iter().map(|(chat, _)| chat.turns.last().unwrap().text.clone()).collect();
+    let mut told = Vec::new();
+    for candle in [false, true] {
+        let model = load(LoadOptions { candle, context: Some(256), ..LoadOptions::default() });
+        let (engine, mut chat) = (Engine::start().unwrap(), Chat { system: "You are kind.".into(), ..Chat::default() });
+        let (mut dropped, mut gone_on, mut all) = (0, 0, Vec::new());
+        for question in questions.iter().step_by(9).take(16) {
+            let turn = |role: Role, text: &str| Turn { role, text: text.to_string(), ..Turn::default() };
+            chat.turns.push(turn(Role::User, question));
+            let fitted = fit(&model, &chat, 40).unwrap();
+            let (ids, text, reused) = answer(&engine, &model, fitted.prompt.clone());
+            let (anew, ..) = answer(&Engine::start().unwrap(), &model, fitted.prompt);
+            assert_eq!(ids, anew, "candle: {candle}, {question}, {reused} reused, {} dropped", fitted.dropped_turns);
+            dropped = fitted.dropped_turns;
+            gone_on += usize::from(reused > 40);
+            chat.turns.push(turn(Role::Assistant, &text));
+            all.push(ids);
+        }
+        assert!(dropped > 4 && gone_on > 4, "{dropped} turns dropped, {gone_on} times gone on");
+        told.push(all);
+    }
+    assert_eq!(told[0], told[1], "the decoders answer differently");
 }
 
 /// The greatest distance between embeddings of the two decoders, both of length 1: what rounding inputs to 8 bits makes of it.
