@@ -1,6 +1,6 @@
 //! The window's frame: what is folded away, how large all is, and the keys that work everywhere.
 
-import { api } from "$api";
+import { api, can } from "$api";
 import { act } from "$state/act";
 import { mirror } from "$state/mirror.svelte";
 import { view } from "$state/view.svelte";
@@ -47,6 +47,10 @@ function zoomBy(steps: number) {
 
 /** The keys that work everywhere. Answers whether the key was one of them. The event must have passed `composing`. */
 export function shortcut(event: KeyboardEvent): boolean {
+  if (!can.ownWindow && event.altKey && !event.ctrlKey && !event.metaKey && event.code === "KeyN") {
+    view.open(null);
+    return true;
+  }
   if (!(event.ctrlKey || event.metaKey) || event.altKey || event.shiftKey && !["+", "="].includes(event.key)) return escape(event);
   switch (event.key.toLowerCase()) {
     case "n":

@@ -17,6 +17,7 @@ use tokio::{
 
 use crate::{
     answer::Answers,
+    browse::Listed,
     chosen::ChosenPaths,
     computing::Here,
     error::{Code, Error, Result},
@@ -52,6 +53,7 @@ pub(crate) struct Inner {
     pub(crate) answers: Answers,
     pub(crate) jobs: Jobs,
     pub(crate) chosen: ChosenPaths,
+    pub(crate) listed: Listed,
     pub(crate) storage: Storage,
     pub(crate) line: Line,
     pub(crate) serving: serving::Line,
@@ -71,30 +73,36 @@ impl App {
     /// default model into memory.
     pub async fn start(places: Places) -> Result<App> {
         let app = App::open(places).await?;
-        let left = app.inner.store.snapshot().await?.jobs;
-        app.tidy_deleted().await?;
-        app.look_after_models().await?;
-        app.tidy_jobs(left).await?;
-        let changes = app.inner.store.subscribe().await?;
-        app.inner.runtime.spawn(network::follow_settings(Arc::downgrade(&app.inner), changes));
-        let line = app.clone();
-        app.inner.runtime.spawn(async move {
+        app.go_on().await?;
+        Ok(app)
+    }
+
+    /// What a program that a person looks at does beside its commands, once [`App::open`] has opened the folder.
+    pub async fn go_on(&self) -> Result<()> {
+        let left = self.inner.store.snapshot().await?.jobs;
+        self.tidy_deleted().await?;
+        self.look_after_models().await?;
+        self.tidy_jobs(left).await?;
+        let changes = self.inner.store.subscribe().await?;
+        self.inner.runtime.spawn(network::follow_settings(Arc::downgrade(&self.inner), changes));
+        let line = self.clone();
+        self.inner.runtime.spawn(async move {
             if let Err(error) = line.read_tokens().await {
                 tracing::error!(%error, "the tokens could not be read");
             }
         });
-        if let Err(error) = app.preload().await {
+        if let Err(error) = self.preload().await {
             // A storage folder that is being moved, or is not plugged in: the first answer waits a little longer.
             tracing::warn!(%error, "the default model is not loaded ahead");
         }
-        let scanning = app.clone();
-        app.inner.runtime.spawn(async move {
+        let scanning = self.clone();
+        self.inner.runtime.spawn(async move {
             match scanning.scan_models().await {
                 Ok(scan) => tracing::info!(added = scan.added, refused = scan.problems.len(), "the models folder"),
                 Err(error) => tracing::warn!(%error, "the models folder could not be looked through"),
             }
         });
-        Ok(app)
+        Ok(())
     }
 
     /// Opens the data folder, and makes it at the first start: the bundled model is then in the list.
@@ -117,6 +125,7 @@ impl App {
             answers: Answers::default(),
             jobs: Jobs::new(),
             chosen: ChosenPaths::default(),
+            listed: Listed::default(),
             line,
             serving: serving::Line::default(),
             here: OnceLock::new(),

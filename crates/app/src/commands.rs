@@ -17,8 +17,10 @@ use ts_rs::{Config, TS};
 use crate::{
     App,
     bindings::{Argument, Declared, Types},
+    browse::Listing,
     catalogue::CataloguePage,
     chats::{ChatEdit, NewChat},
+    chosen::Chosen,
     computing::ComputeChoices,
     context::ContextUse,
     deletion::Deletion,
@@ -172,6 +174,18 @@ commands! {
     inspect_prompt(chat: Option<ChatId>, text: String) -> Inspection = |app| app.inspect_prompt(chat, text);
     /// Finds chats and messages by their words.
     search(text: String, limit: u32) -> Vec<Found> = |app| app.search(&text, limit);
+
+    // Choosing files where there is no system dialog
+
+    /// The folders to choose in, as they are shown; a folder's place in this list is its number.
+    listed_folders() -> Vec<String> = |app| app.listed_folders();
+    /// What stands in the folder that `path`, a list of names, leads to from the listed folder of this number.
+    list_folder(root: u32, path: Vec<String>) -> Listing = |app| app.list_folder(root, path);
+    /// Chooses a file or folder to read.
+    choose_listed(root: u32, path: Vec<String>) -> Chosen = |app| app.choose_listed(root, path);
+    /// Chooses a file of this name to write, in the folder that `path` leads to. `replace`: although there is one.
+    choose_new(root: u32, path: Vec<String>, name: String, replace: bool) -> Chosen
+        = |app| app.choose_new(root, path, name, replace);
 
     // Personas
 

@@ -103,6 +103,8 @@ codes! {
     AttachmentOver = "attachment_over" { name, over, context }
     /// The file that was chosen is no longer known; choose it again.
     ChosenGone = "chosen_gone" {}
+    /// The file is not in a folder that is listed to choose files in.
+    FolderNotListed = "folder_not_listed" {}
     /// The path cannot be written as Unicode, so it cannot be kept.
     PathNotUnicode = "path_not_unicode" { path }
     /// A file could not be read.
@@ -179,6 +181,8 @@ codes! {
     TextTooShort = "text_too_short" { tokens, needed }
     /// Only addresses of the web are opened.
     LinkRefused = "link_refused" { address }
+    /// A browser did not reach the server that its page came from. Said by the page itself.
+    ServerUnreached = "server_unreached" {}
     /// The system could not do something for us (open the file manager, a dialog).
     SystemFailed = "system_failed" { attempt, reason }
     /// A fault of the program.

@@ -7,6 +7,7 @@ mod answer;
 mod app;
 mod attachments;
 pub mod bindings;
+pub mod browse;
 pub mod catalogue;
 pub mod chats;
 mod choices;

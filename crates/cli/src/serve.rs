@@ -34,9 +34,15 @@ pub struct Options {
     origins: Vec<String>,
     #[command(flatten)]
     compute: ComputeOptions,
-    /// Once it listens, print one JSON object: url, address, port, token_file, token_source (file, library)
+    /// Once it listens, print one JSON object: url, address, port, token_file, token_source (file, library); with --ui, window: its link
     #[arg(long)]
     json: bool,
+    /// Serve the window to a browser, too, and print the link that opens it
+    #[arg(long)]
+    ui: bool,
+    /// A folder to choose files in from the browser, beside the models' [default: your downloads]
+    #[arg(long = "folder", value_name = "DIR", requires = "ui")]
+    folders: Vec<PathBuf>,
     /// Say nothing on standard error but errors
     #[arg(long)]
     quiet: bool,
@@ -56,8 +62,17 @@ pub fn run(options: &Options) -> Result<(), Failure> {
             }
         };
         let wanted = huacaya_server::Options { address: *address, port: *port, origins: origins.clone(), token };
-        let bound = huacaya_server::bind(wanted).await.map_err(|failure| Failure::Said(failure.to_string()))?;
-        options.say_ready(bound.address(), &kept_at)?;
+        let said = |failure: huacaya_server::Failure| Failure::Said(failure.to_string());
+        let mut bound = huacaya_server::bind(wanted).await.map_err(said)?;
+        let link = match options.ui {
+            true => {
+                library.app.list_folders(&options.folders)?;
+                library.app.go_on().await?;
+                Some(bound.open_window().map_err(said)?)
+            }
+            false => None,
+        };
+        options.say_ready(bound.address(), &kept_at, link.as_deref())?;
         let stop = library.stop.clone();
         let asked = async move {
             while !stop.asked() {
@@ -71,20 +86,33 @@ pub fn run(options: &Options) -> Result<(), Failure> {
 
 impl Options {
     /// From now on requests are answered: programs read it on standard output, a person on standard error.
-    fn say_ready(&self, at: SocketAddr, token_at: &Path) -> Result<(), Failure> {
+    /// `link` opens the window.
+    fn say_ready(&self, at: SocketAddr, token_at: &Path, link: Option<&str>) -> Result<(), Failure> {
         let url = format!("http://{at}/v1");
         if self.json {
             let mut out = stdout().lock();
-            let ready = json!({
+            let mut ready = json!({
                 "url": url,
                 "address": at.ip().to_string(),
                 "port": at.port(),
                 "token_file": token_at.display().to_string(),
                 "token_source": if self.token_file.is_some() { "file" } else { "library" },
             });
+            if let Some(link) = link {
+                ready["window"] = json!(link);
+            }
             writeln!(out, "{ready}")?;
             out.flush()?;
-        } else if !self.quiet {
+        } else if let Some(link) = link {
+            // What was asked for, not news: --quiet does not hide it.
+            let mut out = stdout().lock();
+            writeln!(out, "{link}")?;
+            out.flush()?;
+        }
+        if !self.json && !self.quiet {
+            if link.is_some() {
+                eprintln!("the link above opens the window in a browser, once, within 15 minutes");
+            }
             eprintln!("answers at {url}");
             eprintln!("the token is in {}", token_at.display());
             eprintln!("Ctrl-C stops it");

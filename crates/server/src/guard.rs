@@ -21,6 +21,7 @@ use crate::{
     Server, Shared,
     body::WARNING,
     refusal::{Dialect, Refusal, translated},
+    window,
 };
 
 /// Answers without a token: says nothing but that the server is there.
@@ -62,6 +63,9 @@ async fn check(server: &Shared, head: &Parts) -> Result<Pass, Refusal> {
     let headers = &head.headers;
     let host = check_host(server, head)?;
     let listed = check_origin(server, headers, host)?;
+    if let Some(sessions) = server.window.as_ref().filter(|_| window::has(head.uri.path())) {
+        return window::admit(sessions, head, host).map(|()| Pass::Go);
+    }
     let preflight = head.method == Method::OPTIONS && headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
     if preflight && listed {
         return Ok(Pass::Preflight);
@@ -127,19 +131,23 @@ async fn check_token(server: &Shared, headers: &HeaderMap) -> Result<(), Refusal
         scheme.eq_ignore_ascii_case(b"Bearer ").then(|| token.trim_ascii())
     });
     let given = bearer.or_else(|| one(headers, &API_KEY).map(HeaderValue::as_bytes));
-    let token = match &server.options.token {
-        Some(token) => token.clone(),
-        None => server.app.server_token().await?,
-    };
-    // In the same time for every wrong token of the right length.
-    if given.is_some_and(|given| bool::from(given.ct_eq(token.as_bytes()))) {
-        return Ok(());
-    }
     let words = match given {
+        Some(given) if server.is_token(given).await? => return Ok(()),
         Some(_) => "the token is not the one of this server; the settings of the server show it",
         None => "a token is needed: send `Authorization: Bearer …`; the settings of the server show it",
     };
     Err(Refusal::new(StatusCode::UNAUTHORIZED, "authentication_error", words).coded("invalid_api_key"))
+}
+
+impl Shared {
+    /// Whether this is the token, found out in the same time for every wrong one of the right length.
+    pub(crate) async fn is_token(&self, given: &[u8]) -> Result<bool, huacaya_app::Error> {
+        let token = match &self.options.token {
+            Some(token) => token.clone(),
+            None => self.app.server_token().await?,
+        };
+        Ok(given.ct_eq(token.as_bytes()).into())
+    }
 }
 
 fn preflight(headers: &HeaderMap) -> Response {

@@ -19,6 +19,7 @@ mod openapi;
 mod refusal;
 mod responses;
 mod tokens;
+mod window;
 
 use std::{
     net::{IpAddr, SocketAddr},
@@ -76,6 +77,8 @@ pub enum Failure {
     Taken { address: SocketAddr },
     #[error("cannot listen at {address}: {source}")]
     Listen { address: SocketAddr, source: std::io::Error },
+    #[error("the window cannot be served: {0}")]
+    Window(#[from] huacaya_app::Error),
 }
 
 /// A server that listens and does not answer yet.
@@ -83,12 +86,17 @@ pub struct Bound {
     listener: TcpListener,
     address: SocketAddr,
     options: Options,
+    window: Option<window::Sessions>,
 }
 
 /// What all routes share.
 struct Shared {
     app: App,
     options: Options,
+    /// Who may use the window in a browser; `None` where it is not served.
+    window: Option<window::Sessions>,
+    /// Becomes true when the server begins to stop.
+    stopping: watch::Receiver<bool>,
     /// Becomes true when answers have to end.
     closing: watch::Receiver<bool>,
 }
@@ -104,7 +112,7 @@ pub async fn bind(options: Options) -> Result<Bound, Failure> {
     };
     let listener = TcpListener::bind(address).await.map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
-    Ok(Bound { listener, address, options })
+    Ok(Bound { listener, address, options, window: None })
 }
 
 impl Bound {
@@ -112,12 +120,27 @@ impl Bound {
         self.address
     }
 
+    /// Serves the window, too. Returns the address that opens it in a browser, once and within some minutes.
+    pub fn open_window(&mut self) -> Result<String, Failure> {
+        let sessions = window::Sessions::new()?;
+        let key = sessions.link()?;
+        self.window = Some(sessions);
+        // Whoever listens everywhere is reached here, too.
+        let here: IpAddr = match self.address.ip() {
+            ip if !ip.is_unspecified() => ip,
+            IpAddr::V4(_) => std::net::Ipv4Addr::LOCALHOST.into(),
+            IpAddr::V6(_) => std::net::Ipv6Addr::LOCALHOST.into(),
+        };
+        Ok(format!("http://{}/open?key={key}", SocketAddr::new(here, self.address.port())))
+    }
+
     /// Answers until `stop` comes. Then nothing new is taken, answers that are being written get a moment to come to their
     /// end, and what is left is told that it was cut.
     pub async fn serve(self, app: App, stop: impl Future<Output = ()>) {
-        let Bound { listener, options, .. } = self;
+        let Bound { listener, options, window, .. } = self;
         let (close, closing) = watch::channel(false);
-        let routes = router(Arc::new(Shared { app, options, closing }));
+        let (stopped, stopping) = watch::channel(false);
+        let routes = router(Arc::new(Shared { app, options, window, stopping, closing }));
         let mut http = http1::Builder::new();
         http.timer(TokioTimer::new())
             .header_read_timeout(HEAD_TIME)
@@ -140,6 +163,7 @@ impl Bound {
             });
         }
         drop(listener);
+        stopped.send_replace(true);
         let ended = connections.shutdown();
         tokio::pin!(ended);
         if timeout(GRACE, &mut ended).await.is_err() {
@@ -171,7 +195,8 @@ async fn accept(listener: &TcpListener, room: &Arc<Semaphore>) -> (TcpStream, Op
 }
 
 fn router(server: Server) -> Router {
-    Router::new()
+    let window = if server.window.is_some() { window::routes() } else { Router::new() };
+    window
         .route("/health", get(models::health))
         .route("/openapi.json", get(openapi::openapi))
         .route("/v1/models", get(models::list))

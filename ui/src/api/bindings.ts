@@ -378,6 +378,19 @@ export type FitChoice = { context: number, total: number, };
 export type Folder = { id: FolderId, name: string, open: boolean, };
 
 /**
+ * A file or a folder.
+ */
+export type FolderEntry = { name: string, folder: boolean, 
+/**
+ * 0 for a folder.
+ */
+bytes: number, 
+/**
+ * When it was last written, in milliseconds since 1970.
+ */
+modified: number | null, };
+
+/**
  * A row of `folders`.
  */
 export type FolderId = number;
@@ -534,6 +547,19 @@ export type Key = { "table": "chat", "id": ChatId } | { "table": "folder", "id":
 export type Largest = { model: ModelId, bytes: number, };
 
 export type Licence = { name: string, url: string, note: Words, };
+
+/**
+ * What a listed folder holds.
+ */
+export type Listing = { 
+/**
+ * Folders first, then files, each by name.
+ */
+entries: Array<FolderEntry>, 
+/**
+ * There is more than is listed.
+ */
+more: boolean, };
 
 /**
  * Everything that made an answer, so that it can be made again exactly.
@@ -1324,6 +1350,14 @@ export const commands = (call: Call) => ({
   inspectPrompt: (args: { chat?: ChatId | null; text: string }) => call("inspect_prompt", args) as Promise<Inspection>,
   /** Finds chats and messages by their words. */
   search: (args: { text: string; limit: number }) => call("search", args) as Promise<Array<Found>>,
+  /** The folders to choose in, as they are shown; a folder's place in this list is its number. */
+  listedFolders: () => call("listed_folders", {}) as Promise<Array<string>>,
+  /** What stands in the folder that `path`, a list of names, leads to from the listed folder of this number. */
+  listFolder: (args: { root: number; path: Array<string> }) => call("list_folder", args) as Promise<Listing>,
+  /** Chooses a file or folder to read. */
+  chooseListed: (args: { root: number; path: Array<string> }) => call("choose_listed", args) as Promise<Chosen>,
+  /** Chooses a file of this name to write, in the folder that `path` leads to. `replace`: although there is one. */
+  chooseNew: (args: { root: number; path: Array<string>; name: string; replace: boolean }) => call("choose_new", args) as Promise<Chosen>,
   /** Makes a persona, or gives one new values. */
   savePersona: (args: { persona?: PersonaId | null; name: string; system: string; parameters: Parameters; greeting: string; examples: Array<Example> }) => call("save_persona", args) as Promise<Persona>,
   /** Deletes a persona. `restore_persona` undoes it. */
@@ -1522,6 +1556,8 @@ export const CODE_VALUES = {
   attachment_over: ["name", "over", "context"],
   /** The file that was chosen is no longer known; choose it again. */
   chosen_gone: [],
+  /** The file is not in a folder that is listed to choose files in. */
+  folder_not_listed: [],
   /** The path cannot be written as Unicode, so it cannot be kept. */
   path_not_unicode: ["path"],
   /** A file could not be read. */
@@ -1598,6 +1634,8 @@ export const CODE_VALUES = {
   text_too_short: ["tokens", "needed"],
   /** Only addresses of the web are opened. */
   link_refused: ["address"],
+  /** A browser did not reach the server that its page came from. Said by the page itself. */
+  server_unreached: [],
   /** The system could not do something for us (open the file manager, a dialog). */
   system_failed: ["attempt", "reason"],
   /** A fault of the program. */

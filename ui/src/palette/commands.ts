@@ -1,11 +1,12 @@
 //! What the palette can do, as far as it makes sense now.
 
-import { api, transport, type Chat, type JsonValue } from "$api";
+import { api, can, transport, type Chat, type JsonValue } from "$api";
 import { m } from "$i18n";
 import { act } from "$state/act";
 import { mirror } from "$state/mirror.svelte";
 import { view } from "$state/view.svelte";
 import { copyText } from "$shared/clipboard";
+import { newChatKeys } from "$shared/keys";
 import { toast } from "$shared/toasts.svelte";
 import { toggleList, togglePanel } from "../frame";
 import { download, isMoving, openDownloads, pause, resume } from "../downloads/downloads.svelte";
@@ -33,7 +34,7 @@ async function copyChat(chat: Chat) {
 export function commands(): Command[] {
   const chat = view.room === "chats" && view.chat !== null ? mirror.chats.get(view.chat) : undefined;
   const list: Command[] = [
-    { id: "new-chat", label: m.palette.newChat, keys: "mod+N", run: () => view.open(null) },
+    { id: "new-chat", label: m.palette.newChat, keys: newChatKeys(), run: () => view.open(null) },
     { id: "new-page", label: m.palette.newPage, run: () => void newPage() },
   ];
   if (chat) list.push(...chatCommands(chat));
@@ -63,7 +64,7 @@ export function commands(): Command[] {
     { id: "requests", label: m.palette.openRequests, run: () => view.settings("requests") },
     { id: "keys", label: m.palette.openShortcuts, run: () => (view.over = "shortcuts") },
     { id: "diagnostics", label: m.palette.openDiagnostics, run: () => view.settings("diagnostics") },
-    { id: "home", label: m.settings.showHome, run: () => void act(transport.reveal("home")) },
+    ...(can.reveal ? [{ id: "home", label: m.settings.showHome, run: () => void act(transport.reveal("home")) }] : []),
     { id: "light", label: m.palette.theme.light, run: () => set("theme", "light") },
     { id: "dark", label: m.palette.theme.dark, run: () => set("theme", "dark") },
     { id: "system", label: m.palette.theme.system, run: () => set("theme", null) },

@@ -1,6 +1,6 @@
 //! What the window knows of the local server: what it does, where it is, the token, and examples for programs.
 
-import { api, type Request, type ServerState } from "$api";
+import { api, can, type Request, type ServerState } from "$api";
 import { act } from "$state/act";
 import { mirror } from "$state/mirror.svelte";
 
@@ -24,6 +24,7 @@ class Server {
 
   /** What the person wants, and what there is, as one word. */
   get condition(): "off" | "on" | "starting" | "stopping" | "failed" {
+    if (!can.ownWindow) return "on";
     const wanted = mirror.setting<boolean>("server_on") ?? false;
     const { state } = this.state;
     if (!wanted) return state === "on" ? "stopping" : "off";
@@ -36,6 +37,7 @@ class Server {
 
   /** Where programs of this computer reach it: as it runs, else as it will. */
   get url(): string {
+    if (!can.ownWindow) return location.origin;
     const port = mirror.setting<number>("server_port") ?? PORT_USUAL;
     return `http://${reached(this.state.state === "on" ? this.state.address : `${this.ip.includes(":") ? `[${this.ip}]` : this.ip}:${port}`)}`;
   }

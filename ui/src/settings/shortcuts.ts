@@ -1,6 +1,7 @@
 //! The keys of the window, as they are shown. Who listens to them is App and the parts themselves.
 
 import type { Catalogue } from "$i18n";
+import { newChatKeys } from "$shared/keys";
 
 export type Shortcut = { what: keyof Catalogue["settings"]["keys"]; keys: string[] };
 
@@ -12,7 +13,7 @@ export function shortcuts(ctrl: boolean): Shortcut[] {
     { what: "stop", keys: ["escape"] },
     { what: "editLast", keys: ["up"] },
     { what: "versions", keys: ["left", "right"] },
-    { what: "newChat", keys: ["mod+N"] },
+    { what: "newChat", keys: [newChatKeys()] },
     { what: "palette", keys: ["mod+K"] },
     { what: "find", keys: ["mod+F"] },
     { what: "sidebar", keys: ["mod+B"] },

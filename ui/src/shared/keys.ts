@@ -1,6 +1,11 @@
 //! How keys are written on this system.
 
+import { can } from "$api";
+
 export const isMac = /Mac|iPhone|iPad/.test(navigator.platform ?? "");
+
+/** A new chat. Browsers keep Ctrl+N to themselves. */
+export const newChatKeys = () => (can.ownWindow ? "mod+N" : "alt+N");
 
 const names: Record<string, [string, string]> = {
   mod: ["Ctrl", "⌘"],

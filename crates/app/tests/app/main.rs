@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)] // a test's helper may panic
 
 mod bindings;
+mod browse;
 mod catalogue;
 mod chats;
 mod computing;

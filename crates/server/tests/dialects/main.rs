@@ -1,4 +1,4 @@
-//! The languages of other servers, and tools: over a socket, byte by byte as clients send them.
+//! The languages of other servers, tools, and the window in a browser: over a socket, byte by byte as clients send them.
 
 #![allow(clippy::unwrap_used)] // a test's helper may panic
 
@@ -8,3 +8,4 @@ mod openai;
 mod openapi;
 mod responses;
 mod served;
+mod window;

@@ -16,7 +16,9 @@ use tokio::{
     task::JoinHandle,
 };
 
-const TOKEN: &str = "hk-0123";
+pub const TOKEN: &str = "hk-0123";
+/// A page that may ask as a program.
+pub const LISTED: &str = "http://localhost:3000";
 /// A chat template that takes tools, in the shape of Hermes and Qwen.
 const TEMPLATE: &str = "{% for tool in tools or [] %}{{ tool.function.name }} <tool_call>\n{% endfor %}\
     {% for m in messages %}{{ m.role }}: {{ m.content }}{% for call in m.tool_calls %}<tool_call>\
@@ -24,7 +26,7 @@ const TEMPLATE: &str = "{% for tool in tools or [] %}{{ tool.function.name }} <t
 
 pub struct Served {
     app: App,
-    address: String,
+    pub address: String,
     stop: oneshot::Sender<()>,
     task: JoinHandle<()>,
     _folder: tempfile::TempDir,
@@ -65,15 +67,28 @@ impl Heard {
 
 impl Served {
     pub async fn start() -> Served {
+        Served::start_as(false).await.0
+    }
+
+    /// With the window, and the path of the link that opens it.
+    pub async fn start_with_window() -> (Served, String) {
+        let (served, link) = Served::start_as(true).await;
+        let path = link.unwrap().strip_prefix(&format!("http://{}", served.address)).unwrap().to_string();
+        (served, path)
+    }
+
+    async fn start_as(with_window: bool) -> (Served, Option<String>) {
         let folder = tempfile::tempdir().unwrap();
         let app = App::start(Places::at(&folder.path().join("data")).unwrap()).await.unwrap();
         let loopback = std::net::Ipv4Addr::LOCALHOST.into();
-        let options = Options { address: loopback, port: 0, origins: Vec::new(), token: Some(TOKEN.into()) };
-        let bound = bind(options).await.unwrap();
+        let origins = vec![LISTED.to_string()];
+        let options = Options { address: loopback, port: 0, origins, token: Some(TOKEN.into()) };
+        let mut bound = bind(options).await.unwrap();
+        let link = with_window.then(|| bound.open_window().unwrap());
         let address = bound.address().to_string();
         let (stop, stopped) = oneshot::channel::<()>();
         let task = tokio::spawn(bound.serve(app.clone(), async { drop(stopped.await) }));
-        Served { app, address, stop, task, _folder: folder }
+        (Served { app, address, stop, task, _folder: folder }, link)
     }
 
     /// With the demo model under a template that takes tools, as "tools".
@@ -125,10 +140,14 @@ impl Served {
     }
 
     pub async fn send(&self, method: &str, path: &str, headers: &str, body: &str) -> Heard {
+        self.send_to(&self.address, method, path, headers, body).await
+    }
+
+    /// Under another name of this server.
+    pub async fn send_to(&self, host: &str, method: &str, path: &str, headers: &str, body: &str) -> Heard {
         let mut stream = TcpStream::connect(&self.address).await.unwrap();
         let head = format!(
-            "{method} {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\nContent-Length: {}\r\n{headers}\r\n",
-            self.address,
+            "{method} {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\nContent-Length: {}\r\n{headers}\r\n",
             body.len()
         );
         stream.write_all((head + body).as_bytes()).await.unwrap();

@@ -9,6 +9,7 @@ export const models = {
   scan: "Look through the folder",
   scanHint: "Adds model files that you put into the models folder yourself",
   scanned: (added: number) => (added === 0 ? "No new models in the folder" : added === 1 ? "One new model" : `${added} new models`),
+  notDropped: "Models are too large to be sent by a browser. Put the file into a folder that the server lists, then add it here.",
   addFile: "Add a model file",
   addFolder: "Add a model folder",
   addFolderHint: "A folder with config.json and safetensors files",

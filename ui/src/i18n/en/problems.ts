@@ -58,6 +58,7 @@ export const problems: Record<string, (v: Values) => string> = {
   attachment_too_large: (v) => `“${v["name"]}” has ${bytes(v["bytes"])}; text files of up to ${bytes(v["most"])} can be attached.`,
   attachment_binary: (v) => `“${v["name"]}” holds no text. Text files, such as txt, md, csv, json and code, can be attached.`,
   attachment_over: (v) => `“${v["name"]}” is ${count(v["over"])} tokens too long for the model's context of ${count(v["context"])}. Cut it, or enlarge the context in the panel.`,
+  folder_not_listed: () => "Files can be chosen only in the folders that this server was started with.",
   chosen_gone: () => "The chosen file is not known any more. Choose it once more.",
   path_not_unicode: (v) => `The path ${v["path"]} holds characters that cannot be kept. Rename the file or its folder.`,
   file_unreadable: (v) => `${v["path"]} could not be read: ${v["reason"]}.`,
@@ -83,6 +84,7 @@ export const problems: Record<string, (v: Values) => string> = {
   place_unusable: (v) => `The folder ${v["path"]} cannot be used: ${v["reason"]}.`,
   unfit: (v) => `This cannot be done here: ${v["reason"]}.`,
   link_refused: (v) => `${v["address"]} was not opened: only web addresses (http and https) are.`,
+  server_unreached: () => "The server was not reached, so this was not done. Check that it runs and that the tunnel to it is open, then try again.",
   system_failed: (v) => `The system did not let Huacaya ${v["attempt"]}: ${v["reason"]}.`,
   internal: () => "Something went wrong inside Huacaya. The diagnostics in the settings have the details.",
 };

@@ -4,6 +4,7 @@ export const server = {
   intro: "Other programs can ask your models here, in the way of OpenAI's API: editors, scripts, agents. Everything stays on this computer unless you open the address to others.",
   on: "Server",
   onHint: "Off until you switch it on",
+  onHere: "It serves this page. Its address, port and origins are given when it is started",
   states: {
     off: "Off",
     on: "On",

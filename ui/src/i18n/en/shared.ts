@@ -7,6 +7,7 @@ export const shared = {
   notCopied: "The text could not be copied. Select it and press Ctrl+C.",
   copied: "Copied",
   details: "Details",
+  lost: "The connection to the server is lost. Trying again …",
   remove: (what: string) => `Remove ${what}`,
   system: "Like the system",
 };

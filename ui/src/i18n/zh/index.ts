@@ -18,9 +18,10 @@ import { shared } from "./shared";
 import { inspector } from "./inspector";
 import { page } from "./page";
 import { palette } from "./palette";
+import { picking } from "./picking";
 import { server } from "./server";
 import { settings } from "./settings";
 import { welcome } from "./welcome";
 import { workshop } from "./workshop";
 
-export const zh: typeof en = { rail, list, chat, shared, problems, mends, panel, models, inspector, page, palette, settings, welcome, details, adding, network, finding, downloads, workshop, report, computing, server };
+export const zh: typeof en = { rail, list, chat, shared, problems, mends, panel, models, inspector, page, palette, settings, welcome, details, adding, network, finding, downloads, workshop, report, computing, server, picking };

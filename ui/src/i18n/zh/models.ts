@@ -11,6 +11,7 @@ export const models: typeof en = {
   scan: "扫描文件夹",
   scanHint: "把你自己放进模型文件夹的文件加进来",
   scanned: (added) => (added === 0 ? "文件夹里没有新模型" : `新增 ${added} 个模型`),
+  notDropped: "模型文件太大，不能从浏览器传过去。请把文件放进服务器列出的文件夹，再在这里添加。",
   addFile: "添加模型文件",
   addFolder: "添加模型文件夹",
   addFolderHint: "包含 config.json 和 safetensors 文件的文件夹",

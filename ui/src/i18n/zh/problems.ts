@@ -57,6 +57,7 @@ export const problems: typeof en = {
   attachment_too_large: (v) => `“${v["name"]}”有 ${bytes(v["bytes"])}，附件最大 ${bytes(v["most"])}。`,
   attachment_binary: (v) => `“${v["name"]}”不是文本。可以附上 txt、md、csv、json 或代码之类的文本文件。`,
   attachment_over: (v) => `“${v["name"]}”比模型 ${count(v["context"])} 个 token 的上下文多出 ${count(v["over"])} 个。请删减内容，或在右侧面板调大上下文。`,
+  folder_not_listed: () => "只能在启动服务时列出的文件夹里选择文件。",
   chosen_gone: () => "刚才选的文件已经失效，请重新选择。",
   path_not_unicode: (v) => `路径 ${v["path"]} 里有无法保存的字符。请给文件或文件夹改个名字。`,
   file_unreadable: (v) => `读不了 ${v["path"]}。（${v["reason"]}）`,
@@ -82,6 +83,7 @@ export const problems: typeof en = {
   place_unusable: (v) => `文件夹 ${v["path"]} 无法使用。（${v["reason"]}）`,
   unfit: (v) => `这里不能这样做。（${v["reason"]}）`,
   link_refused: (v) => `没有打开 ${v["address"]}：只打开网页地址（http 和 https）。`,
+  server_unreached: () => "连不上服务器，这一步没有完成。请确认服务还在运行、隧道没有断开，然后再试一次。",
   system_failed: (v) => `系统没能完成这个操作。（${v["attempt"]}：${v["reason"]}）`,
   internal: () => "Huacaya 内部出了问题，详情见设置里的诊断信息。",
 };
