@@ -17,7 +17,8 @@ use shell::{Outcome, cargo, say};
 const USAGE: &str = "\
 usage: cargo xtask <command>
 
-  run        set this machine up, build the program (optimised) and open its window
+  run        set this machine up, build the program (optimised) and open its window; without a display,
+             serve the window to a browser and print the link
   test       set this machine up, then check and run every test
   check      formatting, clippy, svelte-check and the tidy tests
   types      write ui/src/api/bindings.ts anew from the Rust types
@@ -52,14 +53,31 @@ fn main() -> ExitCode {
     }
 }
 
-/// Builds optimised and opens the window; `arguments` go to the program.
+/// Builds optimised and opens the window, here or in a browser; `arguments` go to the program.
 fn run(arguments: &[String]) -> Outcome {
+    if !system::has_display() {
+        return serve(arguments);
+    }
     system::install(system::Use::Run)?;
     front::build()?;
     say("building the program (the first time takes some minutes)");
     cargo(&["build", "--release", "--package", "huacaya"])?;
-    system::require_display()?;
-    let program = shell::root().join("target/release").join(format!("huacaya{}", std::env::consts::EXE_SUFFIX));
     say("opening the window");
-    shell::program(program, arguments)
+    shell::program(built("huacaya"), arguments)
+}
+
+/// Builds the command line, optimised and without any window library, and has it serve the window to a browser.
+fn serve(arguments: &[String]) -> Outcome {
+    system::install(system::Use::Serve)?;
+    front::build()?;
+    say("this session has no display: building the server of the window (the first time takes some minutes)");
+    cargo(&["build", "--release", "--package", "huacaya-cli"])?;
+    say("open the link in a browser; from another machine, first: ssh -L 11711:127.0.0.1:11711 THIS_MACHINE");
+    let serve = ["serve", "--ui"].map(String::from);
+    shell::program(built("huacaya-cli"), &[&serve[..], arguments].concat())
+}
+
+/// Where an optimised program was built.
+fn built(name: &str) -> std::path::PathBuf {
+    shell::root().join("target/release").join(format!("{name}{}", std::env::consts::EXE_SUFFIX))
 }

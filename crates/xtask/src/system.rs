@@ -7,21 +7,22 @@ use crate::shell::{Outcome, answers, program, say};
 #[derive(Clone, Copy, PartialEq)]
 pub enum Use {
     Run,
+    /// The window for a browser: no window library.
+    Serve,
     Test,
 }
 
 /// Debian and Ubuntu names.
-const BUILD: &[&str] = &[
+const WINDOW: &[&str] = &[
     "libwebkit2gtk-4.1-dev",
     "libgtk-3-dev",
     "librsvg2-dev",
     "libayatana-appindicator3-dev",
     "libssl-dev",
-    "build-essential",
-    "pkg-config",
     "curl",
     "file",
 ];
+const BUILD: &[&str] = &["build-essential", "pkg-config"];
 const TEST: &[&str] = &[
     "webkit2gtk-driver",
     "xvfb",
@@ -49,17 +50,10 @@ pub fn install(purpose: Use) -> Outcome {
     }
 }
 
-/// A window needs a screen; without one the person is told what to do instead.
-pub fn require_display() -> Outcome {
+/// Whether a window has a screen to open on.
+pub fn has_display() -> bool {
     let set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
-    if std::env::consts::OS != "linux" || set("DISPLAY") || set("WAYLAND_DISPLAY") {
-        return Ok(());
-    }
-    Err("The program is built, but this session has no display (neither DISPLAY nor WAYLAND_DISPLAY is set).\n\
-         On a desktop, run this in a terminal window. Over ssh, use `ssh -X`. With no screen at all:\n\
-         \x20   xvfb-run -a target/release/huacaya         a window that nobody sees\n\
-         \x20   cargo run --release -p huacaya-cli -- generate --model M --prompt TEXT"
-        .into())
+    std::env::consts::OS != "linux" || set("DISPLAY") || set("WAYLAND_DISPLAY")
 }
 
 fn node() -> Outcome {
@@ -80,8 +74,12 @@ fn linux(purpose: Use) -> Outcome {
     if !answers("dpkg-query", &["--version"]) {
         return if needed_libraries_found(purpose) { Ok(()) } else { Err(other_systems(purpose)) };
     }
-    let wanted = BUILD.iter().chain(if purpose == Use::Test { TEST } else { &[] }).copied();
-    let missing: Vec<&str> = wanted.filter(|package| !installed(package)).collect();
+    let wanted: &[&[&str]] = match purpose {
+        Use::Serve => &[BUILD],
+        Use::Run => &[BUILD, WINDOW],
+        Use::Test => &[BUILD, WINDOW, TEST],
+    };
+    let missing: Vec<&str> = wanted.concat().into_iter().filter(|package| !installed(package)).collect();
     if missing.is_empty() {
         return Ok(());
     }
@@ -118,12 +116,21 @@ fn is_root() -> bool {
 }
 
 fn needed_libraries_found(purpose: Use) -> bool {
+    if purpose == Use::Serve {
+        return answers("cc", &["--version"]);
+    }
     let build = answers("pkg-config", &["--exists", "webkit2gtk-4.1", "gtk+-3.0", "librsvg-2.0"]);
     let test = ["WebKitWebDriver", "Xvfb"].iter().all(|name| answers("which", &[name]));
     build && (purpose == Use::Run || test)
 }
 
 fn other_systems(purpose: Use) -> String {
+    if purpose == Use::Serve {
+        return "A C compiler is missing. Type the line for your system, then run the command again:\n\
+                \x20   sudo dnf install gcc-c++ pkgconf\n\
+                \x20   sudo pacman -S --needed base-devel"
+            .into();
+    }
     let test = purpose == Use::Test;
     format!(
         "Some system packages are missing. Type the line for your system, then run the command again:\n\
