@@ -56,7 +56,7 @@ pub(crate) struct Inner {
     pub(crate) listed: Listed,
     pub(crate) storage: Storage,
     pub(crate) line: Line,
-    pub(crate) serving: serving::Line,
+    pub(crate) serving: serving::Serving,
     pub(crate) here: OnceLock<Here>,
     closing: AtomicBool,
 }
@@ -127,7 +127,7 @@ impl App {
             chosen: ChosenPaths::default(),
             listed: Listed::default(),
             line,
-            serving: serving::Line::default(),
+            serving: serving::Serving::default(),
             here: OnceLock::new(),
             storage: Storage::new(storage),
             closing: AtomicBool::new(false),

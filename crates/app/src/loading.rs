@@ -30,6 +30,11 @@ use crate::{
 
 /// Below this share of the free memory a model fits well; above it other programs will feel it.
 const WELL: f64 = 0.8;
+/// Of the memory that stays free beside a model, the part that texts of several programs may take: an eighth is felt by
+/// nobody, and the next model finds room.
+const SPARE_SHARE: u64 = 8;
+/// Contexts that texts together may fill: as many are answered side by side.
+const TEXTS_MOST: usize = 8;
 /// Shorter contexts are of no use for talk.
 const CONTEXT_LEAST: u32 = 512;
 /// How often a load looks whether the answers of the model before are over.
@@ -82,7 +87,8 @@ pub(crate) fn load(app: &App, id: ModelId, asked: &Asked, tell: Tell<'_>, watch:
         return Ok(Outcome::Loaded { model: id });
     }
     let options = fitting(&row, &file, options, context, anyway, place.held())?;
-    let needed = estimate(&row, &file, &options)?.total();
+    let memory = estimate(&row, &file, &options)?;
+    let needed = memory.total();
     let leaving = place.make_way(id, side);
     loop {
         let verdict = verdict(needed, place.room(free_bytes()));
@@ -95,7 +101,8 @@ pub(crate) fn load(app: &App, id: ModelId, asked: &Asked, tell: Tell<'_>, watch:
     drop(leaving);
     runtime.block_on(app.note_gone(&gone))?;
     drop(gone);
-    tracing::info!(model = id.0, context = options.context, "loading a model");
+    let options = LoadOptions { positions: Some(positions(&memory, place.room(free_bytes()))), ..options };
+    tracing::info!(model = id.0, context = options.context, positions = options.positions, "loading a model");
     let mut model =
         huacaya_engine::Model::load(&file.path, &options, watch).map_err(|error| Error::of_model(&row.name, error))?;
     computing::tune(app, id, &mut model, tune, tell, watch)?;
@@ -108,6 +115,13 @@ pub(crate) fn load(app: &App, id: ModelId, asked: &Asked, tell: Tell<'_>, watch:
     place.add(Loaded { id, model: Arc::new(model), file, options: asked, adapters: Arc::default() }, side);
     runtime.block_on(app.inner.store.set_loaded(id, Some(&device)))?;
     Ok(Outcome::Loaded { model: id })
+}
+
+/// Positions for all texts that programs have at work: a context, which the estimate counts, and some of what is left.
+fn positions(memory: &Memory, free: u64) -> usize {
+    let spare = free.saturating_sub(memory.total()) / SPARE_SHARE / memory.kv_per_token.max(1);
+    let most = memory.context.saturating_mul(TEXTS_MOST);
+    memory.context.saturating_add(usize::try_from(spare).unwrap_or(most)).min(most)
 }
 
 /// Tries until it works, or until the watch does not want to wait any more.

@@ -2,7 +2,7 @@
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 
-use huacaya_engine::{Grammar, GrammarFault as Fault, sampling::Sampling};
+use huacaya_engine::{Grammar, GrammarFault as Fault, STOP_BYTES_MAX, sampling::Sampling};
 use huacaya_store::{AnswerFormat, Parameters};
 use serde::Serialize;
 use ts_rs::TS;
@@ -126,6 +126,11 @@ pub fn check(layer: &Parameters) -> Result<()> {
             within(name, value, least, most)?;
         }
     }
+    for stop in layer.stop.iter().flatten().filter(|stop| stop.len() > STOP_BYTES_MAX) {
+        let detail = format!("a text of stop has {} bytes; {STOP_BYTES_MAX} are the most", stop.len());
+        let error = Error::new(Code::ParameterInvalid, detail).with("parameter", "stop").with("value", stop.len());
+        return Err(error.with("least", 1).with("most", STOP_BYTES_MAX));
+    }
     for (_, bias) in layer.logit_bias.iter().flatten() {
         within("logit_bias", f64::from(*bias), -1_000.0, 1_000.0)?;
     }
@@ -240,12 +245,13 @@ mod tests {
             (Parameters { temperature: Some(-0.1), ..Parameters::default() }, "temperature"),
             (Parameters { top_p: Some(f32::NAN), ..Parameters::default() }, "top_p"),
             (Parameters { tokens_max: Some(0), ..Parameters::default() }, "tokens_max"),
+            (Parameters { stop: Some(vec!["x".repeat(1_025)]), ..Parameters::default() }, "stop"),
             (Parameters { logit_bias: Some(vec![(1, f32::INFINITY)]), ..Parameters::default() }, "logit_bias"),
         ] {
             let error = check(&layer).unwrap_err();
             assert_eq!((error.code, error.values["parameter"].as_str()), (Code::ParameterInvalid, name));
         }
-        check(&program()).unwrap();
+        check(&Parameters { stop: Some(vec!["x".repeat(1_024)]), ..program() }).unwrap();
     }
 
     #[test]

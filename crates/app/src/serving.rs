@@ -6,6 +6,7 @@
 mod asking;
 mod calls;
 mod format;
+mod line;
 mod log;
 mod models;
 mod pieces;
@@ -19,23 +20,29 @@ pub use models::{ApiModel, Embedded};
 pub use pieces::{Piece, Reason, TokenProbability, Usage};
 pub use tools::ToolChoice;
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Instant,
 };
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::watch;
 use ts_rs::TS;
 
 use crate::{
     App,
     error::{Code, Error, Result},
 };
+use line::{Line, Turn};
 
 /// Answers that are computed side by side: they share the reading of the weights, and each has its keys and values.
-const AT_ONCE: usize = 8;
+const AT_ONCE: u32 = 8;
+/// Texts that are tokenized side by side: short work, which need not wait for answers, and may load a model.
+const LOOKS_AT_ONCE: u32 = 4;
 /// Requests that may wait for their turn, where the person did not say.
 const QUEUE_USUAL: usize = 64;
 /// Longer lines help nobody.
@@ -76,27 +83,32 @@ pub struct ServerSettings {
     pub tray: bool,
 }
 
-/// The line in front of the engine.
-pub(crate) struct Line {
-    turns: Arc<Semaphore>,
-    waiting: AtomicUsize,
+/// Requests under way and those that wait.
+pub(crate) struct Serving {
+    /// For answers and vectors.
+    answers: Line,
+    /// For tokens.
+    looks: Line,
     /// Requests whose rows do not say yet what became of them.
     open: Arc<AtomicUsize>,
+    /// Strangers' requests that the log took in the minute that began then.
+    strangers: Mutex<Option<(Instant, u32)>>,
     closing: watch::Sender<bool>,
 }
 
-impl Default for Line {
-    fn default() -> Line {
-        Line {
-            turns: Arc::new(Semaphore::new(AT_ONCE)),
-            waiting: AtomicUsize::new(0),
+impl Default for Serving {
+    fn default() -> Serving {
+        Serving {
+            answers: Line::new(AT_ONCE),
+            looks: Line::new(LOOKS_AT_ONCE),
             open: Arc::default(),
+            strangers: Mutex::default(),
             closing: watch::Sender::new(false),
         }
     }
 }
 
-impl Line {
+impl Serving {
     pub(crate) fn busy(&self) -> bool {
         self.open.load(Ordering::Acquire) > 0
     }
@@ -123,15 +135,6 @@ impl Drop for Open {
     }
 }
 
-/// Who stands in the line; no more so when it goes.
-struct Waiting<'a>(&'a AtomicUsize);
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
 /// Whether a setting of the server can hold this value; `None` where it is another setting.
 pub(crate) fn fits(key: &str, value: &Value) -> Option<bool> {
     Some(match key {
@@ -149,11 +152,11 @@ pub(crate) fn fits(key: &str, value: &Value) -> Option<bool> {
     })
 }
 
-/// Scheme, host and perhaps a port; no path, no wildcard.
-fn is_origin(text: &str) -> bool {
-    let rest = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://"));
-    rest.is_some_and(|host| {
-        !host.is_empty() && host.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | ':' | '[' | ']'))
+/// Whether browsers may send this as the origin of a page: scheme, host and a port that is not the scheme's own, in small
+/// letters, without a path. Anything else (a wildcard, a slash at the end) would never be equal to one.
+pub fn is_origin(text: &str) -> bool {
+    url::Url::parse(text).is_ok_and(|url| {
+        matches!(url.scheme(), "http" | "https") && url.has_host() && url.origin().ascii_serialization() == text
     })
 }
 
@@ -181,30 +184,35 @@ impl App {
         Ok(self.inner.store.set_setting(STATE, value).await?)
     }
 
-    /// A turn at the engine for so many answers, at most [`AT_ONCE`]; where the line is too long, an error that says when to
-    /// come again.
-    async fn turn(&self, answers: u32) -> Result<OwnedSemaphorePermit> {
-        let line = &self.inner.serving;
+    /// A turn at the engine for so many answers of a client, at most [`AT_ONCE`]; where the line is too long, an error that
+    /// says when to come again.
+    async fn turn(&self, client: &str, answers: u32) -> Result<Turn> {
+        self.turn_in(&self.inner.serving.answers, client, answers).await
+    }
+
+    /// A turn for a look at tokens.
+    async fn look(&self, client: &str) -> Result<Turn> {
+        self.turn_in(&self.inner.serving.looks, client, 1).await
+    }
+
+    async fn turn_in(&self, line: &Line, client: &str, places: u32) -> Result<Turn> {
         if self.inner.closing() {
             return Err(Error::closing());
         }
-        if let Ok(turn) = line.turns.clone().try_acquire_many_owned(answers) {
+        if let Some(turn) = line.enter(client, places) {
             return Ok(turn);
         }
         let most = self.setting("server_queue").await?.unwrap_or(QUEUE_USUAL);
-        let waiting = Waiting(&line.waiting);
-        if line.waiting.fetch_add(1, Ordering::Relaxed) >= most {
-            drop(waiting);
+        let busy = || {
             let detail = format!("{most} requests wait already; try again in {RETRY_SECONDS} seconds");
-            return Err(Error::new(Code::Busy, detail).with("seconds", RETRY_SECONDS));
-        }
-        let mut closing = line.closing.subscribe();
-        let turn = tokio::select! {
-            turn = line.turns.clone().acquire_many_owned(answers) => turn.map_err(Error::internal),
-            _ = closing.wait_for(|closing| *closing) => Err(Error::closing()),
+            Error::new(Code::Busy, detail).with("seconds", RETRY_SECONDS)
         };
-        drop(waiting);
-        turn
+        let standing = line.stand(client, places, most).ok_or_else(busy)?;
+        let mut closing = self.inner.serving.closing.subscribe();
+        tokio::select! {
+            turn = standing.turn() => turn.ok_or_else(busy),
+            _ = closing.wait_for(|closing| *closing) => Err(Error::closing()),
+        }
     }
 
     pub(crate) async fn forget_requests(&self) -> Result<()> {
@@ -229,6 +237,16 @@ mod tests {
             ("server_origins", json!(["http://localhost:3000", "https://a.example"]), true),
             ("server_origins", json!(["*"]), false),
             ("server_origins", json!(["http://a.example/path"]), false),
+            ("server_origins", json!(["http://a.example/"]), false),
+            ("server_origins", json!(["http://a.example:80"]), false),
+            ("server_origins", json!(["http://A.example"]), false),
+            ("server_origins", json!(["http://a.example:x"]), false),
+            ("server_origins", json!(["http://u@a.example"]), false),
+            ("server_origins", json!(["http://[::1]:3000", "https://例子.example"]), false),
+            ("server_origins", json!(["http://[::1]:3000", "https://xn--fsqu00a.example"]), true),
+            ("server_origins", json!(["null"]), false),
+            ("server_origins", json!(["file://"]), false),
+            ("server_origins", json!(["tauri://localhost"]), false),
             ("server_state", json!({"state": "off"}), false),
             ("server_queue", json!(0), true),
             ("server_queue", json!(QUEUE_MAX + 1), false),

@@ -85,19 +85,19 @@ pub struct Loaded {
     pub stop: Stop,
 }
 
-/// Set by Ctrl-C.
+/// Set by Ctrl-C, and by what service managers send (SIGTERM).
 #[derive(Clone)]
 pub struct Stop(Arc<AtomicBool>);
 
 impl Stop {
-    /// Listens from now on. A second Ctrl-C ends the program at once.
+    /// Listens from now on. A second Ctrl-C or SIGTERM ends the program at once.
     pub fn listen() -> Result<Stop, Failure> {
         let stop = Stop(Arc::new(AtomicBool::new(false)));
         let flag = stop.clone();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         std::thread::spawn(move || {
             runtime.block_on(async {
-                while tokio::signal::ctrl_c().await.is_ok() {
+                while signalled().await.is_ok() {
                     if flag.0.swap(true, Ordering::Relaxed) {
                         std::process::exit(130);
                     }
@@ -115,6 +115,20 @@ impl Stop {
     pub fn done(&self) {
         self.0.store(false, Ordering::Relaxed);
     }
+}
+
+async fn signalled() -> std::io::Result<()> {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        let mut term = signal(SignalKind::terminate())?;
+        tokio::select! {
+            interrupted = tokio::signal::ctrl_c() => interrupted,
+            _ = term.recv() => Ok(()),
+        }
+    }
+    #[cfg(not(unix))]
+    tokio::signal::ctrl_c().await
 }
 
 impl ModelOptions {

@@ -9,7 +9,7 @@ use std::{
 };
 
 use clap::Args;
-use huacaya_app::serving::PORT_USUAL;
+use huacaya_app::serving::{PORT_USUAL, is_origin};
 use serde_json::json;
 
 use crate::{failure::Failure, library::Library, model::ComputeOptions};
@@ -30,7 +30,7 @@ pub struct Options {
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
     /// A web page's origin that may ask, such as http://localhost:3000
-    #[arg(long = "origin", value_name = "ORIGIN")]
+    #[arg(long = "origin", value_name = "ORIGIN", value_parser = origin)]
     origins: Vec<String>,
     #[command(flatten)]
     compute: ComputeOptions,
@@ -61,7 +61,9 @@ pub fn run(options: &Options) -> Result<(), Failure> {
                 library.app.places().home().join("server.token")
             }
         };
-        let wanted = huacaya_server::Options { address: *address, port: *port, origins: origins.clone(), token };
+        let limits = huacaya_server::Limits::default();
+        let wanted =
+            huacaya_server::Options { address: *address, port: *port, origins: origins.clone(), token, limits };
         let said = |failure: huacaya_server::Failure| Failure::Said(failure.to_string());
         let mut bound = huacaya_server::bind(wanted).await.map_err(said)?;
         let link = match options.ui {
@@ -123,6 +125,15 @@ impl Options {
             );
         }
         Ok(())
+    }
+}
+
+fn origin(text: &str) -> Result<String, String> {
+    match is_origin(text) {
+        true => Ok(text.to_string()),
+        false => {
+            Err("an origin is a scheme and a host, such as http://localhost:3000 or https://example.org".to_string())
+        }
     }
 }
 

@@ -49,9 +49,8 @@ struct Branch {
     session: Session,
     /// The prompt, and every drawn token.
     tokens: Vec<u32>,
+    /// What is read before the next token is drawn: the prompt, or all tokens where the memory was given back meanwhile.
     prompt_tokens: usize,
-    /// What the session store was told.
-    length: usize,
     /// Those of the prompt's end, until all branches are read.
     logits: Option<Vec<f32>>,
 }
@@ -118,8 +117,8 @@ impl Answer {
     /// Takes a session of the draft model.
     pub fn begin_draft(&mut self, drafts: &mut Sessions) -> Result<()> {
         if let Some(model) = self.request.draft.clone() {
-            let Branch { tokens, length, .. } = &self.branches[0];
-            self.speculation = Speculation::Model(Box::new(Draft::begin(model, tokens, *length, drafts)?));
+            let draft = Draft::begin(model, &self.branches[0].tokens, drafts)?;
+            self.speculation = Speculation::Model(Box::new(draft));
         }
         Ok(())
     }
@@ -154,16 +153,15 @@ impl Answer {
         }
         let mut branches: Vec<Branch> = Vec::new();
         for tokens in prompts {
-            let length = tokens.len().saturating_add(request.tokens_max).min(model.context());
             // What is known already says nothing of the tokens' probabilities.
             let known = if request.echo { &[][..] } else { &tokens };
-            match sessions.take(known, length, mark) {
+            match sessions.take(known, mark) {
                 Ok(session) => {
                     let prompt_tokens = tokens.len();
-                    branches.push(Branch { session, tokens, prompt_tokens, length, logits: None });
+                    branches.push(Branch { session, tokens, prompt_tokens, logits: None });
                 }
                 Err(error) => {
-                    branches.into_iter().for_each(|branch| sessions.put_back(branch.session, branch.length));
+                    branches.into_iter().for_each(|branch| sessions.put_back(branch.session));
                     return Err(error);
                 }
             }
@@ -217,6 +215,76 @@ impl Answer {
         self.branches.len() * (1 + self.guesses.len())
     }
 
+    /// Its sessions with the tokens that they hold, and those that they will be asked to hold.
+    pub fn sessions(&self) -> impl Iterator<Item = &Session> {
+        self.branches.iter().map(|branch| &branch.session)
+    }
+
+    /// Since when it is asked for: who came last gives way.
+    pub fn asked(&self) -> Instant {
+        self.asked
+    }
+
+    /// Whether it holds nothing yet, or nothing any more.
+    pub fn holds_nothing(&self) -> bool {
+        self.sessions().all(|session| session.tokens.is_empty())
+    }
+
+    /// Positions that its sessions take when `room` more tokens of what it reads are read, or the next ones are drawn; `None`:
+    /// when all is read and the next page is begun.
+    pub fn positions(&self, sessions: &Sessions, room: Option<usize>) -> usize {
+        let mut room = room;
+        let take = |branch: &Branch| {
+            let held = branch.session.tokens.len();
+            let next = match room.as_mut() {
+                None => branch.tokens.len() + sessions.backend.page(),
+                Some(room) if !branch.is_read() => {
+                    let read = (branch.prompt_tokens - held).min(*room);
+                    *room -= read;
+                    held + read
+                }
+                Some(_) => branch.tokens.len() + self.guesses.len(),
+            };
+            sessions.takes(next)
+        };
+        self.branches.iter().map(take).sum()
+    }
+
+    /// Takes over what other answers to a prompt that begins alike have read meanwhile. `others`: of the same model.
+    pub fn catch_up<'a>(&mut self, sessions: &mut Sessions, others: impl Iterator<Item = &'a Answer>) -> Result<()> {
+        let rope = &self.request.model.config().rope;
+        // Only where all angles are those that it would be read with alone.
+        let span = |branch: &Branch| rope::span(rope, branch.tokens.len());
+        let others: Vec<&Branch> = others.flat_map(|other| &other.branches).collect();
+        let known = !self.request.echo;
+        for branch in self.branches.iter_mut().filter(|branch| known && !branch.is_read()) {
+            let alike = others.iter().filter(|other| span(other) == span(branch));
+            let alike: Vec<&Session> = alike.map(|other| &other.session).collect();
+            let gained = sessions.catch_up(&mut branch.session, &branch.tokens, &alike)?;
+            if self.stats.tokens == 0 {
+                self.stats.reused = (self.stats.reused + gained).min(branch.prompt_tokens);
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether its memory can be taken back without harm but the time to read again.
+    pub fn can_give_back(&self) -> bool {
+        !self.request.echo && !self.holds_nothing()
+    }
+
+    /// Gives its memory back. What it held is read again before it goes on: the text stays the same.
+    pub fn give_back(&mut self, sessions: &mut Sessions) -> Result<()> {
+        self.guesses.clear();
+        for branch in &mut self.branches {
+            let fresh = sessions.fresh(&self.mark)?;
+            sessions.put_back(std::mem::replace(&mut branch.session, fresh));
+            branch.prompt_tokens = branch.tokens.len();
+            branch.logits = None;
+        }
+        Ok(())
+    }
+
     /// What the next step is to evaluate: at most `room` tokens of the prompt, or what was drawn last and the guesses.
     pub fn runs(&self, room: usize) -> Vec<Run> {
         let run = |branch: &Branch, end: usize, guesses: &[Guess], wanted: usize| {
@@ -256,6 +324,8 @@ impl Answer {
         branch.logits = if branch.is_read() { rows.pop() } else { None };
         if self.request.echo && at == 0 {
             outlet.push(Ok(self.echo(first, &rows)));
+            // Once is enough, also where the prompt is read again.
+            self.request.echo = !self.branches[0].is_read();
         }
         outlet.push(Ok(self.reading()));
         if self.is_reading() {
@@ -439,8 +509,8 @@ impl Answer {
     pub fn end(self, sessions: &mut Sessions, sound: bool) {
         for branch in self.branches {
             match sound {
-                true => sessions.put_back(branch.session, branch.length),
-                false => sessions.discard(branch.session, branch.length),
+                true => sessions.put_back(branch.session),
+                false => sessions.discard(branch.session),
             }
         }
     }

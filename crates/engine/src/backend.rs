@@ -49,6 +49,11 @@ pub(crate) trait Backend: Send {
         false
     }
 
+    /// Positions that are held together: a sequence takes whole pages of them.
+    fn page(&self) -> usize {
+        1
+    }
+
     /// A new, empty sequence.
     fn create(&mut self) -> Result<SequenceId>;
     /// Appends the batch's tokens and answers the wanted logits. An error leaves all lengths as they were.

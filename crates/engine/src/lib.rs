@@ -43,6 +43,7 @@ pub use grammar::{Fault as GrammarFault, Grammar};
 pub use graphics::{GPU_VARIABLE, graphics_child, graphics_devices};
 pub use huacaya_kernels::{InstructionSet, KERNELS_VARIABLE, physical_cores};
 pub use memory::Memory;
-pub use model::{BACKEND_VARIABLE, Description, Extension, Kind, LoadOptions, Model, Way};
+pub use model::{BACKEND_VARIABLE, Description, Extension, Kind, LoadOptions, Model, POSITIONS_LEAST, Way};
 pub use native::{CHUNK, KvFormat};
 pub use stream::{Event, Finish, Stats, Stopper, TokenStream};
+pub use text::STOP_BYTES_MAX;

@@ -29,6 +29,8 @@ const NTK_FACTOR: f32 = 2.0;
 const NO_TEMPLATE: &str = "none";
 /// Less holds no prompt and reply.
 const CONTEXT_MIN: usize = 16;
+/// Positions for all texts together where nobody says: keys and values are held in pages of some hundred.
+pub const POSITIONS_LEAST: usize = 2_048;
 /// The environment variable that goes back to the reference decoder: "candle".
 pub const BACKEND_VARIABLE: &str = "HUACAYA_BACKEND";
 
@@ -73,6 +75,9 @@ pub struct LoadOptions {
     pub kernels: Option<InstructionSet>,
     /// The reference decoder even where ours could compute.
     pub candle: bool,
+    /// Positions whose keys and values all texts together may take on a processor, at least a context; `None`: a context, or
+    /// [`POSITIONS_LEAST`] where it is shorter. Texts that need more wait for each other.
+    pub positions: Option<usize>,
 }
 
 impl LoadOptions {
@@ -236,6 +241,7 @@ pub struct Model {
     description: Description,
     config: Config,
     context: usize,
+    positions: usize,
     memory: Memory,
     tokenizer: Tokenizer,
     template: Template,
@@ -265,6 +271,12 @@ impl Model {
             description,
             config,
             context,
+            positions: match &computing {
+                Computing::Graphics(_) => None,
+                Computing::Native(_) | Computing::Candle(_) => options.positions,
+            }
+            .unwrap_or(POSITIONS_LEAST)
+            .max(context),
             memory,
             tokenizer,
             template,
@@ -340,6 +352,11 @@ impl Model {
     /// Positions that a text may have, prompt and reply together.
     pub fn context(&self) -> usize {
         self.context
+    }
+
+    /// Positions whose keys and values all texts together may take.
+    pub fn positions(&self) -> usize {
+        self.positions
     }
 
     pub fn memory(&self) -> &Memory {

@@ -83,7 +83,7 @@ impl Worker {
 
     fn sessions_of(&mut self, model: &Model) -> &mut Sessions {
         let make = &self.make_backend;
-        self.sessions.entry(model.id()).or_insert_with(|| Sessions::new(make(model), model.context()))
+        self.sessions.entry(model.id()).or_insert_with(|| Sessions::new(make(model), model.positions()))
     }
 
     fn begin(&mut self, request: Request, outlet: Outlet, asked: Instant) {
@@ -111,11 +111,14 @@ impl Worker {
     fn turn(&mut self) -> bool {
         let mut asked: Vec<Asked> = Vec::new();
         let mut moved = false;
-        for next in std::mem::take(&mut self.answers) {
+        let all = std::mem::take(&mut self.answers);
+        let may_begin: Vec<bool> = all.iter().map(|next| self.may_begin(next, &all)).collect();
+        for (next, may_begin) in all.into_iter().zip(may_begin) {
             if next.outlet.stopped() {
                 self.end(next.answer, true);
                 moved = true;
-            } else if next.outlet.has_room()
+            } else if may_begin
+                && next.outlet.has_room()
                 && asked.first().is_none_or(|lead| self.may_share(&lead.answer, &next.answer))
             {
                 asked.push(next);
@@ -123,11 +126,14 @@ impl Worker {
                 self.answers.push_back(next);
             }
         }
-        let Some(lead) = asked.first() else { return moved };
+        let Some(lead) = asked.first() else { return self.take_from_the_deaf() || moved };
         let model = lead.answer.model_id();
         asked.iter_mut().for_each(|asked| self.guess_by_draft(asked));
         let group = self.fit(model, asked);
-        self.step(model, group);
+        let group = self.make_room(model, group);
+        if !group.asked.is_empty() {
+            self.step(model, group);
+        }
         true
     }
 
@@ -183,11 +189,80 @@ impl Worker {
         }
         let room = rows_max.saturating_sub(used);
         match reader {
-            Some(reader) if room > 0 => fitting.push(reader),
+            Some(mut reader) if room > 0 => {
+                self.catch_up(model, &mut reader, &fitting);
+                fitting.push(reader);
+            }
             Some(reader) => self.answers.push_back(reader),
             None => {}
         }
         Group { asked: fitting, room }
+    }
+
+    /// Whether there is memory for an answer beside what others hold. Of those that hold nothing yet only who waits longest
+    /// may begin: a long one is not overtaken for ever by short ones. `all`: itself and the others.
+    fn may_begin(&self, next: &Asked, all: &VecDeque<Asked>) -> bool {
+        let answer = &next.answer;
+        let Some(sessions) = self.sessions.get(&answer.model_id()).filter(|_| answer.holds_nothing()) else {
+            return true;
+        };
+        let all = all.iter().filter(|other| other.answer.model_id() == answer.model_id());
+        let (waiting, holders): (Vec<&Asked>, Vec<&Asked>) = all.partition(|other| other.answer.holds_nothing());
+        if waiting.iter().any(|other| other.answer.asked() < answer.asked() && other.outlet.has_room()) {
+            return false;
+        }
+        let working = holders.iter().map(|other| other.answer.positions(sessions, None)).sum();
+        holders.is_empty() || sessions.has_room_beside(working, answer.positions(sessions, None))
+    }
+
+    /// Where all who could move wait for memory, one gives its back whose listener does not listen. False where there is none.
+    fn take_from_the_deaf(&mut self) -> bool {
+        let waits = |asked: &&Asked| asked.answer.holds_nothing() && asked.outlet.has_room();
+        let Some(model) = self.answers.iter().find(waits).map(|asked| asked.answer.model_id()) else { return false };
+        let Some(sessions) = self.sessions.get_mut(&model) else { return false };
+        let deaf = |asked: &&mut Asked| {
+            asked.answer.model_id() == model && asked.answer.can_give_back() && !asked.outlet.has_room()
+        };
+        let last = self.answers.iter_mut().filter(deaf).max_by_key(|asked| asked.answer.asked());
+        last.is_some_and(|asked| guarded(|| asked.answer.give_back(sessions)).is_ok())
+    }
+
+    /// Gives who reads what others have read meanwhile.
+    fn catch_up(&mut self, model: u64, reader: &mut Asked, fitting: &[Asked]) {
+        let Some(sessions) = self.sessions.get_mut(&model) else { return };
+        let others = self.answers.iter().chain(fitting).filter(|asked| asked.answer.model_id() == model);
+        let others = others.map(|asked| &asked.answer);
+        if let Err(error) = guarded(|| reader.answer.catch_up(sessions, others)) {
+            tracing::warn!(%error, "what another answer read is read again");
+        }
+    }
+
+    /// Keeps what all hold within the budget: what nobody uses goes first, then the answers that came last give theirs back
+    /// and read it again when there is room, which changes nothing where rows are the same to the bit. Who came first always
+    /// goes on.
+    fn make_room(&mut self, model: u64, mut group: Group) -> Group {
+        loop {
+            let Some(sessions) = self.sessions.get_mut(&model) else { return group };
+            let stepping = group.asked.iter().map(|asked| asked.answer.positions(sessions, Some(group.room)));
+            let others = self.answers.iter().filter(|asked| asked.answer.model_id() == model);
+            let others = others.map(|asked| asked.answer.positions(sessions, Some(0)));
+            let working: usize = stepping.chain(others).sum();
+            if sessions.make_room(working) || !sessions.backend.is_row_invariant() {
+                return group;
+            }
+            let all = self.answers.iter().chain(&group.asked).map(|asked| &asked.answer);
+            let holders = all.filter(|answer| answer.model_id() == model && !answer.holds_nothing());
+            let (count, last) = (holders.clone().count(), holders.filter(|answer| answer.can_give_back()));
+            let Some(last) = last.map(Answer::asked).max().filter(|_| count > 1) else { return group };
+            if let Some(at) = group.asked.iter().position(|asked| asked.answer.asked() == last) {
+                self.answers.push_back(group.asked.remove(at));
+            }
+            let Some(one) = self.answers.iter_mut().find(|asked| asked.answer.asked() == last) else { return group };
+            if let Err(error) = guarded(|| one.answer.give_back(sessions)) {
+                tracing::error!(%error, "an answer kept its memory");
+                return group;
+            }
+        }
     }
 
     /// One step for all in the group. Where it fails, each of several is tried alone: one's misfortune is no other's.
@@ -312,6 +387,12 @@ mod tests {
     struct Told {
         sequences: u64,
         released: u64,
+        /// Tokens that each sequence holds.
+        held: HashMap<SequenceId, usize>,
+        /// The most that all together held at a time.
+        held_most: usize,
+        /// Tokens that were evaluated in all.
+        evaluated: usize,
         steps: usize,
         panics_at: Option<usize>,
         fails_at: Option<usize>,
@@ -330,7 +411,9 @@ mod tests {
         fn create(&mut self) -> Result<SequenceId> {
             let mut told = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
             told.sequences += 1;
-            Ok(SequenceId(told.sequences))
+            let id = SequenceId(told.sequences);
+            told.held.insert(id, 0);
+            Ok(id)
         }
 
         fn step(&mut self, batch: &Batch, stop: Stop) -> Result<Logits> {
@@ -351,19 +434,34 @@ mod tests {
                 assert!(!panics, "a kernel went astray");
                 return Err(Error::Config { what: "out of memory".to_string() });
             }
+            for run in &batch.runs {
+                *told.held.get_mut(&run.sequence).unwrap() += run.tokens.len();
+                told.evaluated += run.tokens.len();
+            }
+            told.held_most = told.held_most.max(told.held.values().sum());
             let row = |id: usize| if id == 5 { 9.0 } else { 0.0 };
             let rows = batch.runs.iter().flat_map(|run| run.wanted.clone());
             Ok(rows.map(|_| (0..tiny::VOCABULARY).map(row).collect()).collect())
         }
 
-        fn fork(&mut self, _: SequenceId, _: usize) -> Result<SequenceId> {
-            self.create()
+        fn fork(&mut self, from: SequenceId, length: usize) -> Result<SequenceId> {
+            let id = self.create()?;
+            let mut told = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            assert!(told.held[&from] >= length);
+            told.held.insert(id, length);
+            Ok(id)
         }
 
-        fn truncate(&mut self, _: SequenceId, _: usize) {}
+        fn truncate(&mut self, id: SequenceId, length: usize) {
+            let mut told = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            let held = told.held.get_mut(&id).unwrap();
+            *held = (*held).min(length);
+        }
 
-        fn release(&mut self, _: SequenceId) {
-            self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).released += 1;
+        fn release(&mut self, id: SequenceId) {
+            let mut told = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            told.held.remove(&id).unwrap();
+            told.released += 1;
         }
     }
 
@@ -471,6 +569,70 @@ mod tests {
         // And gets all of it later.
         let tokens = deaf.by_ref().filter(|event| matches!(event, Ok(Event::Token { .. }))).count();
         assert_eq!(tokens, 450);
+    }
+
+    #[test]
+    fn answers_together_never_hold_more_than_the_budget_and_all_come_to_their_end() {
+        let started = start();
+        let budget = started.model.positions();
+        // Each may grow to the context: eight would need twice the budget.
+        let texts: Vec<String> = (0..8).map(|number| format!("{number}") + &"ab你好".repeat(20)).collect();
+        let streams: Vec<TokenStream> = texts.iter().map(|text| started.ask(text, 1_000)).collect();
+        let readers: Vec<_> = streams
+            .into_iter()
+            .map(|stream| thread::spawn(move || stream.map(Result::unwrap).collect::<Vec<Event>>()))
+            .collect();
+        for reader in readers {
+            let events = reader.join().unwrap();
+            let ids =
+                events.iter().filter_map(|event| if let Event::Token { id, .. } = event { Some(*id) } else { None });
+            assert!(ids.clone().all(|id| id == 5));
+            let Some(Event::Finished { why: Finish::Context, stats }) = events.last() else { panic!("{events:?}") };
+            assert_eq!((ids.count(), stats.prompt_tokens + stats.tokens), (stats.tokens, started.model.context() + 1));
+        }
+        started.told(|told| {
+            assert!(told.held_most <= budget, "{} of {budget}", told.held_most);
+            assert!(told.together > 1, "nothing was shared");
+            // Some were read twice; none over and over.
+            let once = 8 * started.model.context();
+            assert!((once - 64..2 * once).contains(&told.evaluated), "{} for {once}", told.evaluated);
+        });
+    }
+
+    #[test]
+    fn who_does_not_listen_keeps_nobody_from_memory() {
+        let started = start();
+        let mut deaf: Vec<TokenStream> = (0..8).map(|number| started.ask(&format!("{number}"), 1_000)).collect();
+        // All of them wait for their listeners, which fills the memory.
+        while started.told(|told| told.evaluated) < 4 * started.model.context() - 256 {
+            thread::yield_now();
+        }
+        let last = started.ask(&"你好".repeat(200), 200).last().unwrap().unwrap();
+        assert!(matches!(last, Event::Finished { why: Finish::Length, .. }), "{last:?}");
+        for stream in &mut deaf {
+            let last = stream.last().unwrap().unwrap();
+            assert!(matches!(last, Event::Finished { why: Finish::Context, .. }), "{last:?}");
+        }
+        assert!(started.told(|told| told.held_most) <= started.model.positions());
+    }
+
+    #[test]
+    fn one_prompt_asked_many_times_at_once_is_read_once() {
+        let started = start();
+        let text = "ab你好".repeat(40);
+        let streams: Vec<TokenStream> = (0..8).map(|_| started.ask(&text, 3)).collect();
+        let stats: Vec<_> = streams
+            .into_iter()
+            .map(|stream| match stream.last() {
+                Some(Ok(Event::Finished { stats, .. })) => stats,
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        let prompt = stats[0].prompt_tokens;
+        let evaluated = started.told(|told| told.evaluated);
+        // Each evaluates the prompt's last token itself, and two that it drew.
+        assert!(evaluated <= prompt + 8 * 3, "{evaluated} for a prompt of {prompt}");
+        assert_eq!(stats.iter().map(|stats| stats.prompt_tokens - stats.reused).sum::<usize>(), prompt + 7);
     }
 
     #[test]

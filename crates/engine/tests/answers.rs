@@ -229,6 +229,31 @@ fn several_requests_are_answered_in_turn_and_do_not_mix() {
     assert!(order[..30].contains(&2), "the third waited for the first to end");
 }
 
+/// Each would fill the context alone, and there are keys and values for little more than one: they take turns, and some
+/// have to be read again.
+#[test]
+fn requests_that_do_not_fit_the_memory_together_get_the_same_answers() {
+    let fixture = fixture(Format::F32);
+    let model = load(&fixture, &LoadOptions { positions: Some(1_024), ..base() });
+    assert_eq!(model.positions(), 1_024);
+    let texts: Vec<String> = (0..6).map(|number| format!("{number}") + &"ab 你好 ".repeat(10 + 7 * number)).collect();
+    let ask = |text: &String| {
+        let request = request(&model, text, 1_000);
+        Request { sampling: Sampling { temperature: 0.8, seed: 3, ..Sampling::default() }, ..request }
+    };
+    let alone: Vec<_> = texts.iter().map(|text| hear(&Engine::start().unwrap(), ask(text))).collect();
+    let engine = Engine::start().unwrap();
+    let together: Vec<_> = std::thread::scope(|scope| {
+        let asked = texts.iter().map(|text| scope.spawn(|| hear(&engine, ask(text)))).collect::<Vec<_>>();
+        asked.into_iter().map(|heard| heard.join().unwrap()).collect()
+    });
+    for (alone, together) in alone.iter().zip(&together) {
+        let ((why, stats), (end, _)) = (together.end.unwrap(), alone.end.unwrap());
+        assert_eq!((&together.ids, why), (&alone.ids, end));
+        assert_eq!(stats.prompt_tokens + stats.tokens, model.context() + 1);
+    }
+}
+
 #[test]
 fn guidance_moves_away_from_the_negative_prompt_and_one_changes_nothing() {
     let (engine, fixture) = (Engine::start().unwrap(), fixture(Format::F32));

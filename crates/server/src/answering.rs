@@ -10,20 +10,15 @@ use axum::{
         sse::{Event, KeepAlive, Sse},
     },
 };
-use futures_util::{StreamExt, stream};
+use futures_util::{Stream, StreamExt, stream};
 use huacaya_app::serving::{Answers, Piece, Reason, TokenProbability, Usage};
 use serde_json::{Value, json};
-use tokio::{
-    sync::{mpsc, watch},
-    time::timeout,
-};
+use tokio::sync::{mpsc, watch};
 
-use crate::refusal::Refusal;
+use crate::{Server, refusal::Refusal};
 
 /// Events between an answer and a slow client.
 const QUEUE: usize = 64;
-/// A client that takes nothing for so long is gone, whatever its connection says.
-const CLIENT_TIME: Duration = Duration::from_secs(30);
 /// Proxies cut connections that are silent for a minute.
 const SILENCE: Duration = Duration::from_secs(15);
 
@@ -32,7 +27,13 @@ const SILENCE: Duration = Duration::from_secs(15);
 pub struct Whole {
     pub text: String,
     pub thought: String,
+    /// The prompt and its tokens, where they were asked for.
+    pub echo: String,
+    pub prompt: Vec<TokenProbability>,
+    /// Those of the text.
     pub tokens: Vec<TokenProbability>,
+    /// Those of the thought.
+    pub thought_tokens: Vec<TokenProbability>,
     pub calls: Vec<Call>,
     pub reason: Option<Reason>,
     pub usage: Usage,
@@ -69,10 +70,10 @@ pub enum Frame {
 }
 
 /// Waits for all the answers.
-pub async fn gather(mut answers: Answers, count: u32, closing: watch::Receiver<bool>) -> Result<Vec<Whole>, Refusal> {
+pub async fn gather(mut answers: Answers, count: u32) -> Result<Vec<Whole>, Refusal> {
     let mut all: Vec<Whole> = (0..count).map(|_| Whole::default()).collect();
-    while let Some(piece) = next(&mut answers, closing.clone()).await {
-        match piece? {
+    while let Some(piece) = answers.next().await {
+        match piece.map_err(Refusal::logged)? {
             Piece::Text { index, text, token } => {
                 let whole = &mut all[index as usize];
                 whole.text.push_str(&text);
@@ -81,7 +82,18 @@ pub async fn gather(mut answers: Answers, count: u32, closing: watch::Receiver<b
             Piece::Call { index, id, name, arguments } => {
                 all[index as usize].calls.push(Call { id, name, arguments });
             }
-            Piece::Thought { index, text } => all[index as usize].thought.push_str(&text),
+            Piece::Thought { index, text, token } => {
+                let whole = &mut all[index as usize];
+                whole.thought.push_str(&text);
+                whole.thought_tokens.extend(token);
+            }
+            // All of them read the same prompt.
+            Piece::Prompt { text, tokens, .. } => {
+                for whole in &mut all {
+                    whole.echo.push_str(&text);
+                    whole.prompt.extend_from_slice(&tokens);
+                }
+            }
             Piece::Finished { index, reason, usage } => {
                 let whole = &mut all[index as usize];
                 (whole.reason, whole.usage) = (Some(reason), usage);
@@ -94,47 +106,29 @@ pub async fn gather(mut answers: Answers, count: u32, closing: watch::Receiver<b
 
 /// Sends what `write` makes of each step. The work stops when the client goes, within one token.
 pub fn stream(
-    mut answers: Answers,
-    closing: watch::Receiver<bool>,
+    server: &Server,
+    answers: Answers,
+    frame: Frame,
+    write: impl FnMut(Step) -> Vec<Value> + Send + 'static,
+) -> Response {
+    stream_all(server, stream::iter([Ok(answers)]), 1, frame, write)
+}
+
+/// The same for several prompts, one behind the other, each with `count` answers: theirs are numbered on.
+pub fn stream_all(
+    server: &Server,
+    prompts: impl Stream<Item = Result<Answers, Refusal>> + Send + 'static,
+    count: u32,
     frame: Frame,
     mut write: impl FnMut(Step) -> Vec<Value> + Send + 'static,
 ) -> Response {
     let (sender, receiver) = mpsc::channel::<Value>(QUEUE);
+    let closing = server.closing.clone();
     tokio::spawn(async move {
-        let mut used = Usage::default();
-        let mut events = write(Step::Begin);
-        loop {
-            for event in events.drain(..) {
-                if !matches!(timeout(CLIENT_TIME, sender.send(event)).await, Ok(Ok(()))) {
-                    return;
-                }
-            }
-            let piece = tokio::select! {
-                piece = next(&mut answers, closing.clone()) => piece,
-                () = sender.closed() => return,
-            };
-            events = match piece {
-                Some(Ok(piece)) => {
-                    if let Piece::Finished { usage, .. } = &piece {
-                        add(&mut used, usage);
-                    }
-                    write(Step::Piece(piece))
-                }
-                Some(Err(refusal)) => {
-                    for event in write(Step::Failed(refusal)) {
-                        // The client may be gone by now.
-                        let _ = sender.send(event).await;
-                    }
-                    return;
-                }
-                None => break,
-            };
-        }
-        let done = (frame == Frame::Data).then_some(Value::Null);
-        for event in write(Step::End(used)).into_iter().chain(done) {
-            if sender.send(event).await.is_err() {
-                return;
-            }
+        let work = send(prompts, count, frame, &sender, &closing, &mut write);
+        tokio::select! {
+            () = work => {}
+            () = sender.closed() => {}
         }
     });
     let values = stream::unfold(receiver, |mut receiver| async move { Some((receiver.recv().await?, receiver)) });
@@ -144,6 +138,50 @@ pub fn stream(
     }
     let events = values.map(move |value| Ok::<_, Infallible>(event(&value, frame)));
     Sse::new(events).keep_alive(KeepAlive::new().interval(SILENCE)).into_response()
+}
+
+async fn send(
+    prompts: impl Stream<Item = Result<Answers, Refusal>>,
+    count: u32,
+    frame: Frame,
+    sender: &mpsc::Sender<Value>,
+    closing: &watch::Receiver<bool>,
+    write: &mut (impl FnMut(Step) -> Vec<Value> + Send),
+) {
+    let mut prompts = std::pin::pin!(prompts);
+    tell(sender, write(Step::Begin)).await;
+    let (mut sum, mut from) = (Usage::default(), 0);
+    while let Some(answers) = prompts.next().await {
+        let mut answers = match answers {
+            Ok(answers) => answers,
+            Err(refusal) => return tell(sender, write(Step::Failed(refusal))).await,
+        };
+        let mut used = Vec::new();
+        while let Some(piece) = next(&mut answers, closing.clone()).await {
+            match piece {
+                Ok(piece) => {
+                    if let Piece::Finished { usage, .. } = &piece {
+                        used.push(*usage);
+                    }
+                    tell(sender, write(Step::Piece(piece.shifted(from)))).await;
+                }
+                Err(refusal) => return tell(sender, write(Step::Failed(refusal))).await,
+            }
+        }
+        add(&mut sum, &together(&used));
+        from += count;
+    }
+    tell(sender, write(Step::End(sum))).await;
+    if frame == Frame::Data {
+        tell(sender, vec![Value::Null]).await;
+    }
+}
+
+async fn tell(sender: &mpsc::Sender<Value>, events: Vec<Value>) {
+    for event in events {
+        // Where the client is gone, the work is stopped as well.
+        let _ = sender.send(event).await;
+    }
 }
 
 fn event(value: &Value, frame: Frame) -> Event {
@@ -161,17 +199,35 @@ fn event(value: &Value, frame: Frame) -> Event {
 async fn next(answers: &mut Answers, mut closing: watch::Receiver<bool>) -> Option<Result<Piece, Refusal>> {
     tokio::select! {
         biased;
-        piece = answers.next() => piece.map(|piece| piece.map_err(Refusal::from)),
+        piece = answers.next() => piece.map(|piece| piece.map_err(Refusal::logged)),
         _ = closing.wait_for(|closing| *closing) => Some(Err(Refusal::closing())),
     }
 }
 
-/// The answers of one request read one prompt.
+/// What the answers to one prompt took: it was read once for all, as far as it was not known to each.
+pub fn together(answers: &[Usage]) -> Usage {
+    let most = |of: fn(&Usage) -> u32| answers.iter().map(of).max().unwrap_or_default();
+    let sum = |of: fn(&Usage) -> u32| answers.iter().map(of).sum();
+    Usage {
+        prompt: most(|used| used.prompt),
+        cached: answers.iter().map(|used| used.cached).min().unwrap_or_default(),
+        completion: sum(|used| used.completion),
+        thought: sum(|used| used.thought),
+        first_token_ms: answers.iter().map(|used| used.first_token_ms).min().unwrap_or_default(),
+    }
+}
+
+/// Adds what another prompt took.
 pub fn add(sum: &mut Usage, one: &Usage) {
-    sum.prompt = sum.prompt.max(one.prompt);
-    sum.cached = sum.cached.max(one.cached);
+    sum.prompt += one.prompt;
+    sum.cached += one.cached;
     sum.completion += one.completion;
     sum.thought += one.thought;
+}
+
+/// Of all the answers to one prompt.
+pub fn used(answers: &[Whole]) -> Usage {
+    together(&answers.iter().map(|whole| whole.usage).collect::<Vec<_>>())
 }
 
 pub fn usage(used: &Usage) -> Value {

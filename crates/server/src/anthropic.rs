@@ -9,7 +9,7 @@ use axum::{
 };
 use huacaya_app::{
     rows::Parameters,
-    serving::{Asked, Asking, Piece, Reason, Said, ToolChoice, Usage},
+    serving::{Asked, Asking, Piece, Reason, Said, Source, ToolChoice, Usage},
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, de::IgnoredAny};
@@ -19,11 +19,8 @@ use crate::{
     Server,
     answering::{self, Frame, Step, Whole},
     body::{self, Nothing, Read},
-    drawing::source,
     refusal::{Dialect, Refusal},
 };
-
-const PATH: &str = "/v1/messages";
 
 #[derive(Debug, Deserialize, JsonSchema)]
 #[schemars(rename = "MessagesRequest")]
@@ -123,29 +120,29 @@ struct Thinking {
 }
 
 pub async fn complete(State(server): State<Server>, request: Request) -> Result<Response, Refusal> {
-    let Read { own, ignored, .. } = body::read::<Own, Nothing>(request).await?;
+    let Read { own, ignored, source, .. } = body::read::<Own, Nothing>(&server, request).await?;
     if own.max_tokens.is_none() {
         return Err(Refusal::bad("max_tokens: Field required").field("max_tokens"));
     }
-    let answers = server.app.ask(asking(&own)?).await?;
+    let answers = server.app.ask(asking(&own, source)?).await.map_err(Refusal::logged)?;
     let id = answering::new_id("msg_")?;
     let mut message = Telling::new(id, answers.model().to_string(), own.stop_sequences.unwrap_or_default());
     if own.stream.unwrap_or(false) {
         let prompt = answers.prompt_tokens();
         let write = move |step| message.events(prompt, step);
-        return Ok(ignored.on(answering::stream(answers, server.closing.clone(), Frame::Named, write)));
+        return Ok(ignored.on(answering::stream(&server, answers, Frame::Named, write)));
     }
-    let whole = answering::gather(answers, 1, server.closing.clone()).await?.pop().unwrap_or_default();
+    let whole = answering::gather(answers, 1).await?.pop().unwrap_or_default();
     Ok(ignored.on(Json(message.whole(&whole))))
 }
 
 pub async fn count(State(server): State<Server>, request: Request) -> Result<Response, Refusal> {
-    let Read { own, ignored, .. } = body::read::<Own, Nothing>(request).await?;
-    let tokens = server.app.api_count_prompt(&asking(&own)?).await?;
+    let Read { own, ignored, source, .. } = body::read::<Own, Nothing>(&server, request).await?;
+    let tokens = server.app.api_count_prompt(&asking(&own, source)?).await.map_err(Refusal::logged)?;
     Ok(ignored.on(Json(json!({"input_tokens": tokens}))))
 }
 
-fn asking(own: &Own) -> Result<Asking, Refusal> {
+fn asking(own: &Own, source: Source) -> Result<Asking, Refusal> {
     let mut said = Vec::new();
     if let Some(system) = &own.system {
         said.push(Said { role: "system".to_string(), text: text_of(system, "system")?, ..Said::default() });
@@ -173,7 +170,7 @@ fn asking(own: &Own) -> Result<Asking, Refusal> {
         tools: own.tools.iter().flatten().map(tool_of).collect::<Result<_, _>>()?,
         tool_choice,
         several_calls,
-        source: source(PATH),
+        source,
         ..Asking::default()
     })
 }
@@ -332,7 +329,7 @@ impl Telling {
                 self.enter(json!({"type": "text", "text": ""}), "text", &mut events);
                 events.push(self.delta(json!({"type": "text_delta", "text": text})));
             }
-            Step::Piece(Piece::Thought { text, .. }) => {
+            Step::Piece(Piece::Thought { text, .. }) if !text.is_empty() => {
                 self.enter(json!({"type": "thinking", "thinking": "", "signature": ""}), "thinking", &mut events);
                 events.push(self.delta(json!({"type": "thinking_delta", "thinking": text})));
             }

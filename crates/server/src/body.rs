@@ -1,33 +1,35 @@
 //! What a request says: read within limits, every type checked, what nobody knows listed and not lost.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::collections::BTreeSet;
 
 use axum::{
-    body::to_bytes,
+    body::{HttpBody, to_bytes},
     extract::Request,
-    http::{HeaderName, HeaderValue, StatusCode},
+    http::{self, HeaderName, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
+use huacaya_app::serving::Source;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::time::timeout;
 
-use crate::refusal::Refusal;
+use crate::{Peer, Server, refusal::Refusal};
 
 /// A context of a million tokens is some 4 MB of text; with tokens as numbers some 8.
 const BYTES_MAX: usize = 32 << 20;
-/// A client that takes longer to say what it wants holds a connection for nothing.
-const TIME: Duration = Duration::from_secs(30);
 /// Names in the warning: a hint for a developer, not a copy of the request.
 const NAMED_MAX: usize = 16;
+/// Letters of the warning: clients have limits on what a header holds.
+const WARNING_MAX: usize = 1_000;
 /// Lists the fields of a request that were not understood.
 pub const WARNING: HeaderName = HeaderName::from_static("x-huacaya-warning");
 
-/// A request's two halves: what is its own, and what it shares with others; and what neither knows.
+/// A request's two halves: what is its own, and what it shares with others; what neither knows; and where it came from.
 pub struct Read<A, B> {
     pub own: A,
     pub shared: B,
     pub ignored: Ignored,
+    pub source: Source,
 }
 
 /// Fields that nothing here understands.
@@ -39,16 +41,23 @@ pub struct Ignored(Vec<String>);
 pub struct Nothing {}
 
 /// Reads and checks the body.
-pub async fn read<A: DeserializeOwned, B: DeserializeOwned>(request: Request) -> Result<Read<A, B>, Refusal> {
+pub async fn read<A: DeserializeOwned, B: DeserializeOwned>(
+    server: &Server,
+    request: Request,
+) -> Result<Read<A, B>, Refusal> {
+    let (source, time) = (source_of(&request), server.options.limits.body_time);
     let large = || {
         let words = format!("the request is larger than {} MB", BYTES_MAX >> 20);
         Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "invalid_request_error", words).coded("request_too_large")
     };
     let slow = |_| {
-        let words = format!("the request did not come within {} seconds", TIME.as_secs());
+        let words = format!("the request did not come within {} seconds", time.as_secs_f32());
         Refusal::new(StatusCode::REQUEST_TIMEOUT, "invalid_request_error", words).coded("request_timeout")
     };
-    let body = timeout(TIME, to_bytes(request.into_body(), BYTES_MAX)).await.map_err(slow)?;
+    if request.body().size_hint().lower() > BYTES_MAX as u64 {
+        return Err(large());
+    }
+    let body = timeout(time, to_bytes(request.into_body(), BYTES_MAX)).await.map_err(slow)?;
     let bytes = body.map_err(|error| match std::error::Error::source(&error).is_some_and(is_length) {
         true => large(),
         false => Refusal::bad(format!("the request broke off: {error}")),
@@ -60,7 +69,19 @@ pub async fn read<A: DeserializeOwned, B: DeserializeOwned>(request: Request) ->
     }
     let (own, not_own) = half(&value)?;
     let (shared, not_shared) = half(&value)?;
-    Ok(Read { own, shared, ignored: Ignored(not_own.intersection(&not_shared).cloned().collect()) })
+    Ok(Read { own, shared, ignored: Ignored(not_own.intersection(&not_shared).cloned().collect()), source })
+}
+
+/// Where a request came from. All that ask have the person's token, and on one machine all have its address: programs are told
+/// apart by what they call themselves.
+pub fn source_of<B>(request: &http::Request<B>) -> Source {
+    let address = request.extensions().get::<Peer>().map(|peer| peer.0.to_string()).unwrap_or_default();
+    let program = request.headers().get(header::USER_AGENT).map(HeaderValue::as_bytes).unwrap_or_default();
+    Source {
+        method: request.method().to_string(),
+        path: request.uri().path().to_string(),
+        client: format!("{address} {}", String::from_utf8_lossy(program)),
+    }
 }
 
 fn is_length(error: &(dyn std::error::Error + 'static)) -> bool {
@@ -96,7 +117,11 @@ impl Ignored {
             let names: Vec<&str> = self.0.iter().take(NAMED_MAX).map(String::as_str).collect();
             let more = if self.0.len() > NAMED_MAX { ", and more" } else { "" };
             let words = format!("not understood and ignored: {}{more}", names.join(", "));
-            let plain: String = words.chars().map(|c| if c.is_ascii_graphic() || c == ' ' { c } else { '?' }).collect();
+            let plain: String = words
+                .chars()
+                .take(WARNING_MAX)
+                .map(|c| if c.is_ascii_graphic() || c == ' ' { c } else { '?' })
+                .collect();
             if let Ok(value) = HeaderValue::from_str(&plain) {
                 response.headers_mut().insert(WARNING, value);
             }

@@ -8,7 +8,7 @@ use axum::{
     extract::{Request, State},
     response::Response,
 };
-use huacaya_app::serving::{Asked, Asking, Piece, Said, TokenProbability, ToolChoice, Usage};
+use huacaya_app::serving::{Asked, Asking, Piece, Said, Source, TokenProbability, ToolChoice};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -17,12 +17,10 @@ use crate::{
     Server,
     answering::{self, Frame, Step, Whole, finish},
     body::{self, Read},
-    drawing::{Drawing, source},
+    drawing::Drawing,
     openapi,
     refusal::Refusal,
 };
-
-const PATH: &str = "/v1/chat/completions";
 
 /// What is a chat's own.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -97,22 +95,20 @@ struct Head {
 }
 
 pub async fn complete(State(server): State<Server>, request: Request) -> Result<Response, Refusal> {
-    let Read { own, shared, ignored } = body::read::<Own, Drawing>(request).await?;
-    let asking = asking(&own, &shared)?;
+    let Read { own, shared, ignored, source } = body::read::<Own, Drawing>(&server, request).await?;
+    let asking = asking(&own, &shared, source)?;
     let count = asking.count;
-    let answers = server.app.ask(asking).await?;
+    let answers = server.app.ask(asking).await.map_err(Refusal::logged)?;
     let head =
         Head { id: answering::new_id("chatcmpl-")?, created: answering::now(), model: answers.model().to_string() };
     if shared.streams() {
         let tells_usage = shared.tells_usage();
         let mut calls = vec![0; count as usize];
         let write = move |step| chunks(&head, &mut calls, tells_usage, step);
-        return Ok(ignored.on(answering::stream(answers, server.closing.clone(), Frame::Data, write)));
+        return Ok(ignored.on(answering::stream(&server, answers, Frame::Data, write)));
     }
     let with_logprobs = own.logprobs.unwrap_or(false);
-    let all = answering::gather(answers, count, server.closing.clone()).await?;
-    let mut used = Usage::default();
-    all.iter().for_each(|whole| answering::add(&mut used, &whole.usage));
+    let all = answering::gather(answers, count).await?;
     let choices: Vec<Value> = all.iter().enumerate().map(|(at, whole)| choice(at, whole, with_logprobs)).collect();
     Ok(ignored.on(Json(json!({
         "id": head.id,
@@ -120,11 +116,11 @@ pub async fn complete(State(server): State<Server>, request: Request) -> Result<
         "created": head.created,
         "model": head.model,
         "choices": choices,
-        "usage": answering::usage(&used),
+        "usage": answering::usage(&answering::used(&all)),
     }))))
 }
 
-fn asking(own: &Own, shared: &Drawing) -> Result<Asking, Refusal> {
+fn asking(own: &Own, shared: &Drawing, source: Source) -> Result<Asking, Refusal> {
     if own.functions.as_ref().is_some_and(|functions| !functions.is_empty()) {
         return Err(Refusal::unsupported("functions", "use `tools`"));
     }
@@ -151,7 +147,7 @@ fn asking(own: &Own, shared: &Drawing) -> Result<Asking, Refusal> {
         tool_choice: choice_of(own.tool_choice.as_ref())?,
         several_calls: own.parallel_tool_calls.unwrap_or(true),
         template,
-        source: source(PATH),
+        source,
         ..Asking::default()
     })
 }
@@ -254,7 +250,9 @@ fn chunks(head: &Head, calls: &mut [u32], tells_usage: bool, step: Step) -> Vec<
             let logprobs = token.map(|token| json!({"content": [probability(&token)]}));
             vec![one(index, json!({"content": text}), logprobs, None)]
         }
-        Step::Piece(Piece::Thought { index, text }) => vec![one(index, json!({"reasoning_content": text}), None, None)],
+        Step::Piece(Piece::Thought { index, text, .. }) if !text.is_empty() => {
+            vec![one(index, json!({"reasoning_content": text}), None, None)]
+        }
         Step::Piece(Piece::Finished { index, reason, .. }) => vec![one(index, json!({}), None, finish(Some(reason)))],
         Step::Piece(Piece::Call { index, id, name, arguments }) => {
             let mut call = told(&id, &name, &arguments);

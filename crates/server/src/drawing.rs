@@ -2,11 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use axum::http::Method;
-use huacaya_app::{
-    rows::Parameters,
-    serving::{Format, Source},
-};
+use huacaya_app::{rows::Parameters, serving::Format};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
@@ -163,11 +159,6 @@ fn bias(given: &BTreeMap<String, f32>) -> Result<Vec<(u32, f32)>, Refusal> {
         Ok((id, *bias))
     };
     given.iter().map(one).collect()
-}
-
-/// The log's words for where a request came from.
-pub fn source(path: &str) -> Source {
-    Source { method: Method::POST.to_string(), path: path.to_string() }
 }
 
 #[cfg(test)]

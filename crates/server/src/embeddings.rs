@@ -31,7 +31,7 @@ pub(crate) struct Own {
 }
 
 pub async fn embed(State(server): State<Server>, request: Request) -> Result<Response, Refusal> {
-    let Read { own, ignored, .. } = body::read::<Own, Nothing>(request).await?;
+    let Read { own, ignored, source, .. } = body::read::<Own, Nothing>(&server, request).await?;
     let inputs = own.input.all();
     if !(1..=INPUTS_MAX).contains(&inputs.len()) {
         let words = format!("{} texts were given; 1 to {INPUTS_MAX} are allowed", inputs.len());
@@ -46,7 +46,7 @@ pub async fn embed(State(server): State<Server>, request: Request) -> Result<Res
             return Err(Refusal::bad(format!("`{other}` is no encoding; use float or base64")).field("encoding_format"));
         }
     };
-    let embedded = server.app.api_embed(own.model.as_deref(), inputs).await?;
+    let embedded = server.app.api_embed_from(&source, own.model.as_deref(), inputs).await.map_err(Refusal::logged)?;
     let width = embedded.vectors.first().map_or(0, Vec::len);
     if own.dimensions.is_some_and(|wanted| wanted != width) {
         return Err(Refusal::unsupported("dimensions", &format!("this model's vectors have {width} numbers")));

@@ -6,7 +6,7 @@ use huacaya_app::{
 };
 use tokio::{sync::oneshot, task::JoinHandle};
 
-use crate::{Options, bind};
+use crate::{Limits, Options, bind};
 
 /// The settings that decide whether and where it listens.
 const KEYS: [&str; 4] = ["server_on", "server_address", "server_port", "server_origins"];
@@ -65,6 +65,7 @@ fn options_of(settings: &ServerSettings) -> Option<Options> {
         port: settings.port,
         origins: settings.origins.clone(),
         token: None,
+        limits: Limits::default(),
     })
 }
 

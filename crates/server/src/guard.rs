@@ -15,11 +15,12 @@ use axum::{
     middleware::Next,
     response::{IntoResponse, Response},
 };
+use huacaya_app::serving::Source;
 use subtle::ConstantTimeEq;
 
 use crate::{
     Server, Shared,
-    body::WARNING,
+    body::{WARNING, source_of},
     refusal::{Dialect, Refusal, translated},
     window,
 };
@@ -40,14 +41,25 @@ enum Pass {
 
 pub async fn guard(State(server): State<Server>, request: Request, next: Next) -> Response {
     let listed = one(request.headers(), &ORIGIN).filter(|origin| is_listed(&server, origin)).cloned();
+    let source = source_of(&request);
     let (head, body) = request.into_parts();
-    let dialect = Dialect::of(head.uri.path());
     let response = match check(&server, &head).await {
-        Ok(Pass::Go) => next.run(Request::from_parts(head, body)).await,
+        Ok(Pass::Go) => {
+            let mut closing = server.closing.clone();
+            tokio::select! {
+                biased;
+                response = next.run(Request::from_parts(head, body)) => response,
+                // Whoever waits for a turn or for a whole answer is told, too.
+                _ = closing.wait_for(|closing| *closing) => Refusal::closing().into_response(),
+            }
+        }
         Ok(Pass::Preflight) => preflight(&head.headers),
         Err(refusal) => refusal.into_response(),
     };
-    let mut response = translated(response, dialect);
+    if let Some(refusal) = response.extensions().get::<Refusal>().cloned() {
+        note(&server, &source, &refusal).await;
+    }
+    let mut response = translated(response, Dialect::of(&source.path));
     let headers = response.headers_mut();
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -57,6 +69,14 @@ pub async fn guard(State(server): State<Server>, request: Request, next: Next) -
         headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, exposed());
     }
     response
+}
+
+/// Writes a refusal into the log, where the request has no row yet.
+async fn note(server: &Shared, source: &Source, refusal: &Refusal) {
+    let Some(code) = refusal.to_log() else { return };
+    if let Err(error) = server.app.log_refused(source, code, refusal.is_for_strangers()).await {
+        tracing::debug!(%error, "a refused request was not written down");
+    }
 }
 
 async fn check(server: &Shared, head: &Parts) -> Result<Pass, Refusal> {

@@ -2,7 +2,7 @@
 //!
 //! In reading order: listening and stopping (here), the settings that switch it (`follow`), who may ask (`guard`), what a
 //! request says (`body`), how it is refused (`refusal`), answers whole or as they come (`answering`), and one file for each
-//! group of routes. Thin over `huacaya_app`: nothing here touches a model or a row.
+//! group of routes, listed in `routes`. Thin over `huacaya_app`: nothing here touches a model or a row.
 
 mod answering;
 mod anthropic;
@@ -18,6 +18,7 @@ mod ollama;
 mod openapi;
 mod refusal;
 mod responses;
+mod routes;
 mod tokens;
 mod window;
 
@@ -27,12 +28,13 @@ use std::{
     time::Duration,
 };
 
-use axum::{
-    Router, middleware,
-    routing::{get, post},
-};
 use huacaya_app::App;
-use hyper::server::conn::http1;
+use hyper::{
+    Request,
+    body::Incoming,
+    server::conn::http1,
+    service::{Service, service_fn},
+};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
     server::graceful::GracefulShutdown,
@@ -43,20 +45,43 @@ use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, watch},
     time::timeout,
 };
+use tokio_io_timeout::TimeoutStream;
 
 pub use follow::follow;
+pub use routes::{ROUTES, Route};
 
-/// Open connections. Clients beyond wait to be accepted; each costs a buffer and a task.
-const CONNECTIONS_MAX: usize = 256;
-/// A head of a request that takes longer is a fault or an attack that holds a connection. Also ends idle connections.
-const HEAD_TIME: Duration = Duration::from_secs(20);
 /// All headers of a request together, in bytes.
 const HEAD_BYTES_MAX: usize = 64 << 10;
 const HEADERS_MAX: usize = 64;
-/// What answers get to come to their end when the server stops.
-const GRACE: Duration = Duration::from_secs(5);
 /// What connections get to send the mark that their answer was cut.
 const LAST_WORDS: Duration = Duration::from_secs(2);
+
+/// How much strangers may take, and how long.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Open connections. Clients beyond wait to be accepted; each costs a buffer and a task.
+    pub connections: usize,
+    /// For the head of a request: what takes longer is a fault or an attack that holds a connection. Also ends idle ones.
+    pub head_time: Duration,
+    /// For the rest of it.
+    pub body_time: Duration,
+    /// A client that takes nothing of an answer for so long is gone, whatever its connection says.
+    pub client_time: Duration,
+    /// What answers get to come to their end when the server stops.
+    pub grace: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            connections: 256,
+            head_time: Duration::from_secs(20),
+            body_time: Duration::from_secs(30),
+            client_time: Duration::from_secs(30),
+            grace: Duration::from_secs(5),
+        }
+    }
+}
 
 /// Where to listen, and for whom.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,6 +93,7 @@ pub struct Options {
     pub origins: Vec<String>,
     /// The token to ask for; none: the one of the data folder, which the person can renew at any time.
     pub token: Option<String>,
+    pub limits: Limits,
 }
 
 /// Why the server could not begin to listen.
@@ -102,6 +128,10 @@ struct Shared {
 }
 
 type Server = Arc<Shared>;
+
+/// The other end of a request's connection.
+#[derive(Clone, Copy)]
+struct Peer(IpAddr);
 
 /// Takes the port.
 pub async fn bind(options: Options) -> Result<Bound, Failure> {
@@ -138,23 +168,31 @@ impl Bound {
     /// end, and what is left is told that it was cut.
     pub async fn serve(self, app: App, stop: impl Future<Output = ()>) {
         let Bound { listener, options, window, .. } = self;
+        let limits = options.limits.clone();
         let (close, closing) = watch::channel(false);
         let (stopped, stopping) = watch::channel(false);
-        let routes = router(Arc::new(Shared { app, options, window, stopping, closing }));
+        let shared = Shared { app, options, window, stopping, closing };
+        let routes = TowerToHyperService::new(routes::router(Arc::new(shared)));
         let mut http = http1::Builder::new();
         http.timer(TokioTimer::new())
-            .header_read_timeout(HEAD_TIME)
+            .header_read_timeout(limits.head_time)
             .max_buf_size(HEAD_BYTES_MAX)
             .max_headers(HEADERS_MAX);
-        let (connections, room) = (GracefulShutdown::new(), Arc::new(Semaphore::new(CONNECTIONS_MAX)));
+        let (connections, room) = (GracefulShutdown::new(), Arc::new(Semaphore::new(limits.connections)));
         tokio::pin!(stop);
         loop {
-            let (stream, seat) = tokio::select! {
+            let (stream, peer, seat) = tokio::select! {
                 accepted = accept(&listener, &room) => accepted,
                 () = &mut stop => break,
             };
-            let service = TowerToHyperService::new(routes.clone());
-            let connection = connections.watch(http.serve_connection(TokioIo::new(stream), service));
+            let routes = routes.clone();
+            let service = service_fn(move |mut request: Request<Incoming>| {
+                request.extensions_mut().insert(peer);
+                routes.call(request)
+            });
+            let mut stream = TimeoutStream::new(stream);
+            stream.set_write_timeout(Some(limits.client_time));
+            let connection = connections.watch(http.serve_connection(TokioIo::new(Box::pin(stream)), service));
             tokio::spawn(async move {
                 if let Err(error) = connection.await {
                     tracing::debug!(%error, "a connection ended");
@@ -166,7 +204,7 @@ impl Bound {
         stopped.send_replace(true);
         let ended = connections.shutdown();
         tokio::pin!(ended);
-        if timeout(GRACE, &mut ended).await.is_err() {
+        if timeout(limits.grace, &mut ended).await.is_err() {
             close.send_replace(true);
             // Whoever does not take even that is cut without it.
             let _ = timeout(LAST_WORDS, ended).await;
@@ -175,15 +213,15 @@ impl Bound {
 }
 
 /// The next connection, once there is room for one.
-async fn accept(listener: &TcpListener, room: &Arc<Semaphore>) -> (TcpStream, Option<OwnedSemaphorePermit>) {
+async fn accept(listener: &TcpListener, room: &Arc<Semaphore>) -> (TcpStream, Peer, Option<OwnedSemaphorePermit>) {
     // The semaphore is never closed.
     let seat = room.clone().acquire_owned().await.ok();
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => {
+            Ok((stream, peer)) => {
                 // Without it small pieces of a stream wait for each other; an error costs nothing else.
                 let _ = stream.set_nodelay(true);
-                return (stream, seat);
+                return (stream, Peer(peer.ip()), seat);
             }
             Err(error) => {
                 tracing::warn!(%error, "a connection was not accepted");
@@ -192,33 +230,4 @@ async fn accept(listener: &TcpListener, room: &Arc<Semaphore>) -> (TcpStream, Op
             }
         }
     }
-}
-
-fn router(server: Server) -> Router {
-    let window = if server.window.is_some() { window::routes() } else { Router::new() };
-    window
-        .route("/health", get(models::health))
-        .route("/openapi.json", get(openapi::openapi))
-        .route("/v1/models", get(models::list))
-        .route("/v1/models/{*name}", get(models::one))
-        .route("/v1/chat/completions", post(chat::complete))
-        .route("/v1/completions", post(completions::complete))
-        .route("/v1/embeddings", post(embeddings::embed))
-        .route("/v1/responses", post(responses::respond))
-        .route("/v1/messages", post(anthropic::complete))
-        .route("/v1/messages/count_tokens", post(anthropic::count))
-        .route("/api/version", get(ollama::version))
-        .route("/api/tags", get(ollama::tags))
-        .route("/api/ps", get(ollama::running))
-        .route("/api/show", post(ollama::show))
-        .route("/api/chat", post(ollama::chat))
-        .route("/api/generate", post(ollama::generate))
-        .route("/api/embed", post(ollama::embed))
-        .route("/api/embeddings", post(ollama::embed_one))
-        .route("/tokenize", post(tokens::tokenize))
-        .route("/detokenize", post(tokens::detokenize))
-        .fallback(refusal::no_route)
-        .method_not_allowed_fallback(refusal::wrong_method)
-        .layer(middleware::from_fn_with_state(server.clone(), guard::guard))
-        .with_state(server)
 }

@@ -2,7 +2,7 @@
 
 use axum::{
     Json,
-    extract::{Path, State},
+    extract::{Path, State, rejection::PathRejection},
     http::StatusCode,
 };
 use huacaya_app::serving::ApiModel;
@@ -19,7 +19,11 @@ pub async fn list(State(server): State<Server>) -> Result<Json<Value>, Refusal> 
     Ok(Json(json!({"object": "list", "data": models.iter().map(told).collect::<Vec<_>>()})))
 }
 
-pub async fn one(State(server): State<Server>, Path(name): Path<String>) -> Result<Json<Value>, Refusal> {
+pub async fn one(
+    State(server): State<Server>,
+    name: Result<Path<String>, PathRejection>,
+) -> Result<Json<Value>, Refusal> {
+    let Path(name) = name.map_err(|error| Refusal::bad(error.body_text()).field("model"))?;
     let models = server.app.api_models().await?;
     let unknown = || {
         Refusal::new(StatusCode::NOT_FOUND, "invalid_request_error", format!("there is no model `{name}`"))

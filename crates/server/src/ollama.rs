@@ -7,7 +7,6 @@ use std::time::{Duration, Instant, SystemTime};
 use axum::{
     Json,
     extract::{Request, State},
-    http::Method,
     response::{IntoResponse, Response},
 };
 use huacaya_app::{
@@ -24,14 +23,11 @@ use crate::{
     answering::{self, Call, Frame, Step},
     body::{self, Ignored, Nothing, Read},
     completions::Prompts,
-    drawing::{OneOrMany, fold, source},
+    drawing::{OneOrMany, fold},
     openapi,
     refusal::{Dialect, Refusal},
 };
 
-const CHAT: &str = "/api/chat";
-const GENERATE: &str = "/api/generate";
-const EMBED: &str = "/api/embed";
 /// Texts of one request, as at `/v1/embeddings`.
 const INPUTS_MAX: usize = 2_048;
 
@@ -144,7 +140,7 @@ pub async fn running(State(server): State<Server>) -> Result<Json<Value>, Refusa
 }
 
 pub async fn show(State(server): State<Server>, request: Request) -> Result<Response, Refusal> {
-    let Read { own, ignored, .. } = body::read::<Show, Nothing>(request).await?;
+    let Read { own, ignored, .. } = body::read::<Show, Nothing>(&server, request).await?;
     let ApiModel { row, .. } = server.app.api_model_called(own.model.or(own.name).as_deref()).await?;
     let mut capabilities = vec!["completion"];
     if server.app.api_takes_tools(row.id).await? {
@@ -172,25 +168,25 @@ pub async fn show(State(server): State<Server>, request: Request) -> Result<Resp
 
 pub async fn chat(State(server): State<Server>, request: Request) -> Result<Response, Refusal> {
     let began = Instant::now();
-    let Read { own, shared, mut ignored } = body::read::<Chat, Shared>(request).await?;
+    let Read { own, shared, mut ignored, source } = body::read::<Chat, Shared>(&server, request).await?;
     let messages = own.messages.unwrap_or_default();
     if messages.is_empty() {
-        return load(&server, &shared, &ignored, |line| line["message"] = json!({"role": "assistant", "content": ""}))
-            .await;
+        let empty = json!({"role": "assistant", "content": ""});
+        return load(&server, &source, &shared, &ignored, ("message", empty)).await;
     }
     let said = messages.iter().map(said).collect::<Result<_, _>>()?;
     let asking =
-        Asking { tools: own.tools.unwrap_or_default(), ..asking(&shared, Asked::Chat(said), CHAT, &mut ignored)? };
+        Asking { tools: own.tools.unwrap_or_default(), ..asking(&shared, Asked::Chat(said), source, &mut ignored)? };
     respond(&server, &shared, &ignored, asking, Telling::new(began, false)).await
 }
 
 pub async fn generate(State(server): State<Server>, request: Request) -> Result<Response, Refusal> {
     let began = Instant::now();
-    let Read { own, shared, mut ignored } = body::read::<Text, Shared>(request).await?;
+    let Read { own, shared, mut ignored, source } = body::read::<Text, Shared>(&server, request).await?;
     refuse(&own)?;
     let prompt = own.prompt.unwrap_or_default();
     if prompt.is_empty() {
-        return load(&server, &shared, &ignored, |line| line["response"] = json!("")).await;
+        return load(&server, &source, &shared, &ignored, ("response", json!(""))).await;
     }
     let prompt = match own.raw.unwrap_or(false)
         || server.app.api_model_called(shared.model.as_deref()).await?.row.kind == ModelKind::Base
@@ -202,13 +198,13 @@ pub async fn generate(State(server): State<Server>, request: Request) -> Result<
             Asked::Chat(system.into_iter().chain([asked]).collect())
         }
     };
-    let asking = asking(&shared, prompt, GENERATE, &mut ignored)?;
+    let asking = asking(&shared, prompt, source, &mut ignored)?;
     respond(&server, &shared, &ignored, asking, Telling::new(began, true)).await
 }
 
 pub async fn embed(State(server): State<Server>, request: Request) -> Result<Response, Refusal> {
     let began = Instant::now();
-    let Read { own, mut ignored, .. } = body::read::<Embed, Nothing>(request).await?;
+    let Read { own, mut ignored, source, .. } = body::read::<Embed, Nothing>(&server, request).await?;
     let inputs = own.input.all();
     if !(1..=INPUTS_MAX).contains(&inputs.len()) {
         return Err(Refusal::bad(format!("{} texts were given; 1 to {INPUTS_MAX} are allowed", inputs.len())));
@@ -217,7 +213,7 @@ pub async fn embed(State(server): State<Server>, request: Request) -> Result<Res
         // A text that is too long is an error, never cut in silence.
         ignored.note("truncate");
     }
-    let embedded = server.app.api_embed_from(&source(EMBED), own.model.as_deref(), inputs).await?;
+    let embedded = server.app.api_embed_from(&source, own.model.as_deref(), inputs).await.map_err(Refusal::logged)?;
     let width = embedded.vectors.first().map_or(0, Vec::len);
     if own.dimensions.is_some_and(|wanted| wanted != width) {
         return Err(Refusal::unsupported("dimensions", &format!("this model's vectors have {width} numbers")));
@@ -233,23 +229,23 @@ pub async fn embed(State(server): State<Server>, request: Request) -> Result<Res
 
 /// The older form: one text, one vector.
 pub async fn embed_one(State(server): State<Server>, request: Request) -> Result<Response, Refusal> {
-    let Read { own, ignored, .. } = body::read::<OldEmbed, Nothing>(request).await?;
-    let source = Source { method: Method::POST.to_string(), path: "/api/embeddings".to_string() };
-    let text = vec![Asked::Text(own.prompt)];
-    let mut embedded = server.app.api_embed_from(&source, own.model.as_deref(), text).await?;
+    let Read { own, ignored, source, .. } = body::read::<OldEmbed, Nothing>(&server, request).await?;
+    let (model, text) = (own.model.as_deref(), vec![Asked::Text(own.prompt)]);
+    let mut embedded = server.app.api_embed_from(&source, model, text).await.map_err(Refusal::logged)?;
     Ok(ignored.on(Json(json!({"embedding": embedded.vectors.pop()}))))
 }
 
-/// A request without words asks for the model to be there. It comes with the first words.
+/// A request without words asks for the model to be in memory; it says so in the field that holds words elsewhere.
 async fn load(
     server: &Server,
+    source: &Source,
     shared: &Shared,
     ignored: &Ignored,
-    fill: impl Fn(&mut Value),
+    (field, empty): (&str, Value),
 ) -> Result<Response, Refusal> {
-    let model = server.app.api_model_called(shared.model.as_deref()).await?;
+    let model = server.app.api_load(source, shared.model.as_deref()).await.map_err(Refusal::logged)?;
     let mut line = json!({"model": model.id, "created_at": now(), "done_reason": "load", "done": true});
-    fill(&mut line);
+    line[field] = empty;
     Ok(ignored.on(Json(line)))
 }
 
@@ -260,14 +256,14 @@ async fn respond(
     asking: Asking,
     mut telling: Telling,
 ) -> Result<Response, Refusal> {
-    let answers: Answers = server.app.ask(asking).await?;
+    let answers: Answers = server.app.ask(asking).await.map_err(Refusal::logged)?;
     telling.model = answers.model().to_string();
     telling.loaded = telling.began.elapsed();
     if shared.stream.unwrap_or(true) {
         let write = move |step| telling.lines(step);
-        return Ok(ignored.on(answering::stream(answers, server.closing.clone(), Frame::Lines, write)));
+        return Ok(ignored.on(answering::stream(server, answers, Frame::Lines, write)));
     }
-    let whole = answering::gather(answers, 1, server.closing.clone()).await?.pop().unwrap_or_default();
+    let whole = answering::gather(answers, 1).await?.pop().unwrap_or_default();
     let mut line = telling.line(&whole.text, &whole.thought, &whole.calls);
     telling.finish(&mut line, whole.reason, &whole.usage);
     Ok(ignored.on(Json(line).into_response()))
@@ -289,7 +285,7 @@ fn refuse(own: &Text) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn asking(shared: &Shared, prompt: Asked, path: &str, ignored: &mut Ignored) -> Result<Asking, Refusal> {
+fn asking(shared: &Shared, prompt: Asked, source: Source, ignored: &mut Ignored) -> Result<Asking, Refusal> {
     let mut parameters = parameters(shared.options.as_ref(), ignored)?;
     // A word says how hard to think.
     parameters.thinking = shared.think.as_ref().and_then(|think| match think {
@@ -304,7 +300,7 @@ fn asking(shared: &Shared, prompt: Asked, path: &str, ignored: &mut Ignored) -> 
         Some(schema @ Value::Object(_)) => Some(Format::JsonSchema(schema.clone())),
         Some(_) => return Err(Refusal::bad("`format` is neither \"json\" nor a JSON schema").field("format")),
     };
-    Ok(Asking { model: shared.model.clone(), prompt, parameters, format, source: source(path), ..Asking::default() })
+    Ok(Asking { model: shared.model.clone(), prompt, parameters, format, source, ..Asking::default() })
 }
 
 /// Ollama's names for how tokens are drawn.
@@ -370,7 +366,7 @@ impl Telling {
     fn lines(&self, step: Step) -> Vec<Value> {
         vec![match step {
             Step::Piece(Piece::Text { text, .. }) if !text.is_empty() => self.line(&text, "", &[]),
-            Step::Piece(Piece::Thought { text, .. }) => self.line("", &text, &[]),
+            Step::Piece(Piece::Thought { text, .. }) if !text.is_empty() => self.line("", &text, &[]),
             Step::Piece(Piece::Call { id, name, arguments, .. }) => self.line("", "", &[Call { id, name, arguments }]),
             Step::Piece(Piece::Finished { reason, usage, .. }) => {
                 let mut line = self.line("", "", &[]);

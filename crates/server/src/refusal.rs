@@ -24,11 +24,18 @@ pub struct Refusal {
     code: Option<String>,
     /// In seconds.
     retry_after: Option<String>,
+    /// The request has a row in the log.
+    logged: bool,
 }
 
 impl Refusal {
     pub fn new(status: StatusCode, kind: &'static str, message: impl Into<String>) -> Refusal {
-        Refusal { status, kind, message: message.into(), parameter: None, code: None, retry_after: None }
+        Refusal { status, kind, message: message.into(), parameter: None, code: None, retry_after: None, logged: false }
+    }
+
+    /// What came of a request that has a row in the log, which says so.
+    pub fn logged(error: Error) -> Refusal {
+        Refusal { logged: true, ..error.into() }
     }
 
     /// The request itself is wrong.
@@ -42,7 +49,7 @@ impl Refusal {
     }
 
     pub fn closing() -> Refusal {
-        Error::closing().into()
+        Refusal::logged(Error::closing())
     }
 
     pub fn field(mut self, name: impl Into<String>) -> Refusal {
@@ -53,6 +60,17 @@ impl Refusal {
     pub fn coded(mut self, code: impl Into<String>) -> Refusal {
         self.code = Some(code.into());
         self
+    }
+
+    /// What the log is to say of the request, where it says nothing yet.
+    pub fn to_log(&self) -> Option<&str> {
+        let code = self.code.as_deref().unwrap_or(self.kind);
+        Some(code).filter(|_| !self.logged)
+    }
+
+    /// Whether it was refused for who asks.
+    pub fn is_for_strangers(&self) -> bool {
+        matches!(self.status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN)
     }
 
     /// The object, also for a stream that has begun.

@@ -11,7 +11,7 @@ use axum::{
 };
 use huacaya_app::{
     rows::Parameters,
-    serving::{Asked, Asking, Format, Said, ToolChoice},
+    serving::{Asked, Asking, Format, Said, Source, ToolChoice},
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, de::IgnoredAny};
@@ -21,13 +21,10 @@ use crate::{
     Server,
     answering::{self, Frame},
     body::{self, Nothing, Read},
-    drawing::source,
     openapi,
     refusal::Refusal,
 };
 use telling::Telling;
-
-const PATH: &str = "/v1/responses";
 
 #[derive(Debug, Deserialize, JsonSchema)]
 #[schemars(rename = "ResponsesRequest")]
@@ -138,16 +135,16 @@ struct Reasoning {
 }
 
 pub async fn respond(State(server): State<Server>, request: Request) -> Result<Response, Refusal> {
-    let Read { own, ignored, .. } = body::read::<Own, Nothing>(request).await?;
+    let Read { own, ignored, source, .. } = body::read::<Own, Nothing>(&server, request).await?;
     refuse(&own)?;
-    let answers = server.app.ask(asking(&own)?).await?;
+    let answers = server.app.ask(asking(&own, source)?).await.map_err(Refusal::logged)?;
     let echoed = echoed(&own, answers.model());
     let mut telling = Telling::new(answering::new_id("")?, answering::now(), echoed);
     if own.stream.unwrap_or(false) {
         let write = move |step| telling.events(step);
-        return Ok(ignored.on(answering::stream(answers, server.closing.clone(), Frame::Named, write)));
+        return Ok(ignored.on(answering::stream(&server, answers, Frame::Named, write)));
     }
-    let whole = answering::gather(answers, 1, server.closing.clone()).await?.pop().unwrap_or_default();
+    let whole = answering::gather(answers, 1).await?.pop().unwrap_or_default();
     Ok(ignored.on(Json(telling.whole(whole))))
 }
 
@@ -191,7 +188,7 @@ fn echoed(own: &Own, model: &str) -> Value {
     })
 }
 
-fn asking(own: &Own) -> Result<Asking, Refusal> {
+fn asking(own: &Own, source: Source) -> Result<Asking, Refusal> {
     let mut said = Vec::new();
     if let Some(text) = &own.instructions {
         said.push(Said { role: "system".to_string(), text: text.clone(), ..Said::default() });
@@ -222,7 +219,7 @@ fn asking(own: &Own) -> Result<Asking, Refusal> {
         tools: own.tools.iter().flatten().map(tool_of).collect::<Result<_, _>>()?,
         tool_choice: own.tool_choice.as_ref().map_or(Ok(ToolChoice::Auto), choice_of)?,
         several_calls: own.parallel_tool_calls.unwrap_or(true),
-        source: source(PATH),
+        source,
         ..Asking::default()
     })
 }

@@ -32,14 +32,15 @@ pub(crate) struct Tokens {
 }
 
 pub async fn tokenize(State(server): State<Server>, request: Request) -> Result<Response, Refusal> {
-    let Read { own, ignored, .. } = body::read::<Text, Nothing>(request).await?;
-    let special = own.add_special.unwrap_or(false);
-    let tokens = server.app.api_tokenize(own.model.as_deref(), own.content, special).await?;
+    let Read { own, ignored, source, .. } = body::read::<Text, Nothing>(&server, request).await?;
+    let (model, special) = (own.model.as_deref(), own.add_special.unwrap_or(false));
+    let tokens = server.app.api_tokenize(&source, model, own.content, special).await.map_err(Refusal::logged)?;
     Ok(ignored.on(Json(json!({"tokens": tokens}))))
 }
 
 pub async fn detokenize(State(server): State<Server>, request: Request) -> Result<Response, Refusal> {
-    let Read { own, ignored, .. } = body::read::<Tokens, Nothing>(request).await?;
-    let content = server.app.api_detokenize(own.model.as_deref(), own.tokens).await?;
+    let Read { own, ignored, source, .. } = body::read::<Tokens, Nothing>(&server, request).await?;
+    let content =
+        server.app.api_detokenize(&source, own.model.as_deref(), own.tokens).await.map_err(Refusal::logged)?;
     Ok(ignored.on(Json(json!({"content": content}))))
 }

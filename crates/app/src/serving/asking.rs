@@ -5,13 +5,14 @@ use std::{collections::VecDeque, sync::Arc};
 use huacaya_engine::{Event, Model, Request, Stopper, TokenStream};
 use huacaya_store::{Parameters, Request as Row, RequestState};
 use serde_json::{Map, Value};
-use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
+use tokio::sync::{mpsc, watch};
 
 use super::{
     Format, Piece, Reason, TokenProbability, ToolChoice, Usage,
     calls::{Found, Reader, new_id},
+    line::Turn,
     log::Log,
-    models::check_tokens,
+    models::{check_tokens, text_of},
     talk::{Beside, prompt_of, words_of},
     tools::Offer,
 };
@@ -41,7 +42,8 @@ pub struct Asking {
     pub count: u32,
     /// Alternatives to tell with each token; absent: no probabilities at all.
     pub logprobs: Option<u32>,
-    /// Whether to tell the prompt's own tokens and how likely each was, before the first answer.
+    /// Whether to tell the prompt's own tokens and how likely each was, before the first answer. Then a limit of 0 new tokens
+    /// only reads the prompt.
     pub echo: bool,
     /// What each answer keeps to; a thought before it is free.
     pub format: Option<Format>,
@@ -75,12 +77,14 @@ impl Default for Asking {
     }
 }
 
-/// Where a request came from, for the log.
+/// Where a request came from: for the log, and for its place in the line.
 #[derive(Clone, Debug, Default)]
 pub struct Source {
     /// "POST".
     pub method: String,
     pub path: String,
+    /// Who asks, as far as that can be told: clients take turns.
+    pub client: String,
 }
 
 /// A prompt.
@@ -130,8 +134,11 @@ struct Begun {
     readers: Vec<Reader>,
     /// Whether the person takes the model out of the memory.
     cut: watch::Receiver<bool>,
+    /// The prompt as a text, where it is still to be told.
+    told: Option<String>,
     _lease: Lease,
-    _turn: OwnedSemaphorePermit,
+    /// Until all answers have ended.
+    turn: Option<Turn>,
 }
 
 impl Drop for Begun {
@@ -154,10 +161,12 @@ impl App {
 
     async fn begin(&self, asking: Asking, row: &mut Row) -> Result<Begun> {
         let offer = Offer::of(&asking)?;
-        let Asking { model, prompt, parameters, count, logprobs, echo, format, template, .. } = asking;
+        let Asking { model, prompt, parameters, count, logprobs, echo, format, template, source, .. } = asking;
         check_counts(count, logprobs)?;
-        parameters::check(&parameters)?;
-        let turn = self.turn(count).await?;
+        let reads_only = echo && parameters.tokens_max == Some(0);
+        let limit = parameters.tokens_max.filter(|_| !reads_only);
+        parameters::check(&Parameters { tokens_max: limit, ..parameters.clone() })?;
+        let turn = Some(self.turn(&source.client, count).await?);
         let (found, lease) = self.api_lease(model.as_deref()).await?;
         row.model = found.name.clone();
         let settled = self.settle(None, Some(found.id), &parameters).await?;
@@ -165,6 +174,7 @@ impl App {
         if let Asked::Tokens(tokens) = &prompt {
             check_tokens(&found.name, &lease.model, tokens)?;
         }
+        let told = echo.then(|| text_of(&prompt, &lease.model));
         let prompt = prompt_of(&prompt, &settled, Beside { tools: offer.tools.clone(), values: template })?;
         let (engine, name) = (lease.model.clone(), found.name.clone());
         let grammar = format.map(Format::grammar).or_else(|| offer.grammar(&engine));
@@ -210,7 +220,7 @@ impl App {
         }
         let (wants_tokens, model, cut) = (logprobs.map(|most| most as usize), lease.model.clone(), lease.cut());
         let readers = (0..count).filter_map(|_| offer.reader(&model)).collect();
-        Ok(Begun { pieces, stoppers, model, wants_tokens, readers, cut, _lease: lease, _turn: turn })
+        Ok(Begun { pieces, stoppers, model, wants_tokens, readers, cut, told, _lease: lease, turn })
     }
 }
 
@@ -280,11 +290,6 @@ impl Answers {
         self.log.row.prompt_tokens
     }
 
-    /// The model itself, for its tokens.
-    pub fn engine(&self) -> &Model {
-        &self.begun.model
-    }
-
     /// The next piece of any of the answers; `None` when all have ended. An error ends all of them.
     pub async fn next(&mut self) -> Option<Result<Piece>> {
         loop {
@@ -322,7 +327,8 @@ impl Answers {
             Event::Prompt { tokens } => {
                 let most = self.begun.wants_tokens.unwrap_or_default();
                 let tokens = tokens.iter().map(|(id, logprobs)| self.token(*id, logprobs, most)).collect();
-                self.ready.push_back(Piece::Prompt { index, tokens });
+                let text = self.begun.told.take().unwrap_or_default();
+                self.ready.push_back(Piece::Prompt { index, text, tokens });
             }
             Event::Token { id, text, thought, logprobs } => {
                 self.log.row.tokens += 1;
@@ -339,8 +345,12 @@ impl Answers {
                 });
                 self.tell(index, found, None)?;
                 self.open -= 1;
-                if self.open == 0 && self.log.row.error.is_none() {
-                    self.log.row.state = RequestState::Done;
+                if self.open == 0 {
+                    // However long the client takes to hear it.
+                    self.begun.turn = None;
+                    if self.log.row.error.is_none() {
+                        self.log.row.state = RequestState::Done;
+                    }
                 }
                 let usage = Usage {
                     prompt: stats.prompt_tokens as u32,
@@ -362,7 +372,8 @@ impl Answers {
     fn text(&mut self, index: u32, text: String, thought: bool, token: Option<TokenProbability>) -> Result<()> {
         self.log.said(index, &text);
         if thought {
-            self.ready.extend((!text.is_empty()).then_some(Piece::Thought { index, text }));
+            let tells = !text.is_empty() || token.is_some();
+            self.ready.extend(tells.then_some(Piece::Thought { index, text, token }));
             return Ok(());
         }
         let mut found = Vec::new();

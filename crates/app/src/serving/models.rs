@@ -9,7 +9,7 @@ use std::{
 };
 
 use huacaya_engine::{Model as Engine, template::Prompt};
-use huacaya_store::{Model, ModelId, ModelKind, ModelState, RequestState};
+use huacaya_store::{Model, ModelId, ModelKind, ModelState};
 
 use super::{
     Asked, Asking, Said, Source,
@@ -21,6 +21,9 @@ use crate::{
     error::{Code, Error, Result},
     loading::{Lease, Side},
 };
+
+/// Bytes of a name that no model has, as far as it is told and written down.
+const NAME_KEPT_MAX: usize = 200;
 
 /// A model as a program sees it.
 #[derive(Clone, Debug, PartialEq)]
@@ -64,6 +67,7 @@ impl App {
             known.or_else(|| models.iter().find(|model| model.row.id.0.to_string() == name || model.row.path == name));
         let unknown = || {
             let names: Vec<&str> = models.iter().map(|model| model.id.as_str()).collect();
+            let name = cut_name(name);
             Error::new(Code::ModelUnknown, format!("there is no model `{name}`; there is: {}", names.join(", ")))
                 .with("model", name)
         };
@@ -94,27 +98,55 @@ impl App {
         Ok((row, lease))
     }
 
+    /// Has the model in memory.
+    pub async fn api_load(&self, source: &Source, model: Option<&str>) -> Result<ApiModel> {
+        let log = self.log_request(source, model, String::new).await?;
+        let loaded = async {
+            let _turn = self.look(&source.client).await?;
+            let (row, _lease) = self.api_lease(model).await?;
+            Ok(ApiModel { id: row.name.clone(), row })
+        };
+        log.looked(loaded.await, |_| 0)
+    }
+
     /// A text as tokens; `special`: with the tokens that a prompt begins with.
-    pub async fn api_tokenize(&self, model: Option<&str>, text: String, special: bool) -> Result<Vec<u32>> {
-        let (row, lease) = self.api_lease(model).await?;
-        let model = Arc::clone(&lease.model);
-        blocking(move || match special {
-            true => Ok(model.render(&Prompt::Raw(text)).map_err(|error| Error::of_model(&row.name, error))?.tokens),
-            false => Ok(model.tokenize(&text)),
-        })
-        .await
+    pub async fn api_tokenize(
+        &self,
+        source: &Source,
+        model: Option<&str>,
+        text: String,
+        special: bool,
+    ) -> Result<Vec<u32>> {
+        let log = self.log_request(source, model, || words_of(&Asked::Text(text.clone()))).await?;
+        let tokens = async {
+            let _turn = self.look(&source.client).await?;
+            let (row, lease) = self.api_lease(model).await?;
+            blocking(move || match special {
+                true => {
+                    let read = lease.model.render(&Prompt::Raw(text));
+                    Ok(read.map_err(|error| Error::of_model(&row.name, error))?.tokens)
+                }
+                false => Ok(lease.model.tokenize(&text)),
+            })
+            .await
+        };
+        log.looked(tokens.await, Vec::len)
     }
 
     /// Tokens as a text. A space that this vocabulary puts before every text is not part of it.
-    pub async fn api_detokenize(&self, model: Option<&str>, tokens: Vec<u32>) -> Result<String> {
-        let (row, lease) = self.api_lease(model).await?;
-        check_tokens(&row.name, &lease.model, &tokens)?;
-        blocking(move || {
-            let text = lease.model.tokenizer().decode(&tokens);
-            let own = text.strip_prefix(' ').filter(|rest| tokens.ends_with(&lease.model.tokenize(rest)));
-            Ok(own.map(str::to_string).unwrap_or(text))
-        })
-        .await
+    pub async fn api_detokenize(&self, source: &Source, model: Option<&str>, tokens: Vec<u32>) -> Result<String> {
+        let count = tokens.len();
+        let asked = Asked::Tokens(tokens);
+        let log = self.log_request(source, model, || words_of(&asked)).await?;
+        let text = async {
+            let _turn = self.look(&source.client).await?;
+            let (row, lease) = self.api_lease(model).await?;
+            if let Asked::Tokens(tokens) = &asked {
+                check_tokens(&row.name, &lease.model, tokens)?;
+            }
+            blocking(move || Ok(text_of(&asked, &lease.model))).await
+        };
+        log.looked(text.await, |_| count)
     }
 
     /// Tokens of a prompt as the model would read it.
@@ -125,39 +157,35 @@ impl App {
 
     /// Tokens of everything that the model would read for this.
     pub async fn api_count_prompt(&self, asking: &Asking) -> Result<usize> {
-        let offer = Offer::of(asking)?;
-        let (row, lease) = self.api_lease(asking.model.as_deref()).await?;
-        let settled = self.settle(None, Some(row.id), &asking.parameters).await?;
-        let beside = Beside { tools: offer.tools, values: asking.template.clone() };
-        let prompt = prompt_of(&asking.prompt, &settled, beside)?;
-        let model = Arc::clone(&lease.model);
-        blocking(move || Ok(model.render(&prompt).map_err(|error| Error::of_model(&row.name, error))?.tokens.len()))
-            .await
+        let Asking { source, model, prompt, .. } = asking;
+        let log = self.log_request(source, model.as_deref(), || words_of(prompt)).await?;
+        let count = async {
+            let offer = Offer::of(asking)?;
+            let _turn = self.look(&source.client).await?;
+            let (row, lease) = self.api_lease(model.as_deref()).await?;
+            let settled = self.settle(None, Some(row.id), &asking.parameters).await?;
+            let prompt = prompt_of(prompt, &settled, Beside { tools: offer.tools, values: asking.template.clone() })?;
+            let failed = move |error| Error::of_model(&row.name, error);
+            blocking(move || Ok(lease.model.render(&prompt).map_err(failed)?.tokens.len())).await
+        };
+        log.looked(count.await, |count| *count)
     }
 
     /// Each text as a vector: the mean of what the last layer makes of its tokens.
     pub async fn api_embed(&self, model: Option<&str>, texts: Vec<Asked>) -> Result<Embedded> {
-        let usual = Source { method: "POST".into(), path: "/v1/embeddings".into() };
+        let usual = Source { method: "POST".into(), path: "/v1/embeddings".into(), ..Source::default() };
         self.api_embed_from(&usual, model, texts).await
     }
 
     /// The same for a request that came to another place. Dropping it stops the work.
     pub async fn api_embed_from(&self, source: &Source, model: Option<&str>, texts: Vec<Asked>) -> Result<Embedded> {
         let words = || texts.iter().map(words_of).collect::<Vec<_>>().join("\n");
-        let mut log = self.log_request(source, model, words).await?;
-        match self.embed(model, texts).await {
-            Ok(embedded) => {
-                log.row.model = embedded.model.clone();
-                log.row.prompt_tokens = embedded.tokens as u32;
-                log.row.state = RequestState::Done;
-                Ok(embedded)
-            }
-            Err(error) => Err(log.failed(error)),
-        }
+        let log = self.log_request(source, model, words).await?;
+        log.looked(self.embed(&source.client, model, texts).await, |embedded| embedded.tokens)
     }
 
-    async fn embed(&self, model: Option<&str>, texts: Vec<Asked>) -> Result<Embedded> {
-        let turn = self.turn(1).await?;
+    async fn embed(&self, client: &str, model: Option<&str>, texts: Vec<Asked>) -> Result<Embedded> {
+        let turn = self.turn(client, 1).await?;
         let (row, lease) = self.api_lease(model).await?;
         let left = Left::default();
         let gone = left.0.clone();
@@ -200,6 +228,11 @@ impl Drop for Left {
     }
 }
 
+/// A name as a program wrote it, for errors and the log: no more of it than a name would have.
+pub(super) fn cut_name(name: &str) -> &str {
+    &name[..name.floor_char_boundary(NAME_KEPT_MAX)]
+}
+
 fn check_input(tokens: usize, context: usize) -> Result<()> {
     if tokens == 0 {
         return Err(Error::new(Code::MessageEmpty, "a text without tokens has no embedding"));
@@ -210,6 +243,18 @@ fn check_input(tokens: usize, context: usize) -> Result<()> {
         return Err(Error::new(Code::PromptTooLong, detail).with("over", over).with("context", context));
     }
     Ok(())
+}
+
+/// A prompt as a text; a space that this vocabulary puts before every text is not part of it.
+pub(super) fn text_of(asked: &Asked, model: &Engine) -> String {
+    let tokens = match asked {
+        Asked::Tokens(tokens) => tokens,
+        Asked::Text(text) => return text.clone(),
+        Asked::Chat(_) => return String::new(),
+    };
+    let text = model.tokenizer().decode(tokens);
+    let own = text.strip_prefix(' ').filter(|rest| tokens.ends_with(&model.tokenize(rest)));
+    own.map(str::to_string).unwrap_or(text)
 }
 
 /// Numbers that come from outside.

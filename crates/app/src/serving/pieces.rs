@@ -46,9 +46,11 @@ pub enum Piece {
         done: u32,
         total: u32,
     },
-    /// Tokens of the prompt, in order, where they were asked for; all of them come before the first text.
+    /// Tokens of the prompt, in order, where they were asked for, and with the first of them the prompt as a text; all of
+    /// them come before the first text of the answer.
     Prompt {
         index: u32,
+        text: String,
         tokens: Vec<TokenProbability>,
     },
     /// More text; the token where one was drawn with it and probabilities were asked for.
@@ -57,9 +59,11 @@ pub enum Piece {
         text: String,
         token: Option<TokenProbability>,
     },
+    /// More of a thought, with the token as with a text.
     Thought {
         index: u32,
         text: String,
+        token: Option<TokenProbability>,
     },
     /// A call of a tool, whole.
     Call {
@@ -75,4 +79,19 @@ pub enum Piece {
         reason: Reason,
         usage: Usage,
     },
+}
+
+impl Piece {
+    /// The same of an answer whose number is larger by so much.
+    pub fn shifted(mut self, by: u32) -> Piece {
+        match &mut self {
+            Piece::Reading { index, .. }
+            | Piece::Prompt { index, .. }
+            | Piece::Text { index, .. }
+            | Piece::Thought { index, .. }
+            | Piece::Call { index, .. }
+            | Piece::Finished { index, .. } => *index += by,
+        }
+        self
+    }
 }

@@ -3,7 +3,7 @@
 use huacaya_app::{
     App, Code, Error,
     rows::{Chat, MessageId, MessageState, Parameters},
-    serving::{Asked, Asking, Format, Piece, Reason, Said, TokenProbability},
+    serving::{Asked, Asking, Format, Piece, Reason, Said, Source, TokenProbability},
 };
 use serde_json::{Value, json};
 
@@ -31,7 +31,7 @@ async fn hear(app: &App, asking: Asking) -> Result<Heard, Error> {
     while let Some(piece) = answers.next().await {
         match piece? {
             Piece::Text { index, text, .. } => heard.texts[index as usize] += &text,
-            Piece::Prompt { index: 0, tokens } => heard.prompt.extend(tokens),
+            Piece::Prompt { index: 0, tokens, .. } => heard.prompt.extend(tokens),
             Piece::Finished { reason, .. } => heard.reasons.push(reason),
             _ => {}
         }
@@ -145,7 +145,7 @@ async fn an_echo_tells_the_tokens_of_the_prompt() {
     let home = Home::new();
     let app = home.start().await;
     let text = "Alpacas live in the mountains.";
-    let tokens = app.api_tokenize(None, text.to_string(), true).await.unwrap();
+    let tokens = app.api_tokenize(&Source::default(), None, text.to_string(), true).await.unwrap();
     let asked = Asking { echo: true, logprobs: Some(2), count: 2, ..asking(Asked::Text(text.to_string()), None) };
     let heard = hear(&app, asked).await.unwrap();
     assert_eq!(heard.prompt.iter().map(|token| token.id).collect::<Vec<_>>(), tokens);

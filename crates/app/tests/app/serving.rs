@@ -29,7 +29,7 @@ pub fn greedy(tokens_max: u32) -> Parameters {
 }
 
 pub fn asking(prompt: Asked, parameters: Parameters) -> Asking {
-    let source = Source { method: "POST".into(), path: "/v1/chat/completions".into() };
+    let source = Source { method: "POST".into(), path: "/v1/chat/completions".into(), ..Source::default() };
     Asking { prompt, parameters, source, ..Asking::default() }
 }
 
@@ -154,16 +154,16 @@ async fn texts_and_tokens_are_continued() {
     let home = Home::new();
     let (app, _) = home.start_with_tiny().await;
     let text = answer(&app, asking(Asked::Text("我是".into()), greedy(20))).await;
-    let plain = app.api_tokenize(None, "我是".into(), false).await.unwrap();
-    let tokens = app.api_tokenize(None, "我是".into(), true).await.unwrap();
+    let plain = app.api_tokenize(&Source::default(), None, "我是".into(), false).await.unwrap();
+    let tokens = app.api_tokenize(&Source::default(), None, "我是".into(), true).await.unwrap();
     assert_eq!((tokens[0], &tokens[1..]), (1, &plain[..]), "a prompt begins with <s>");
-    assert_eq!(app.api_detokenize(None, plain).await.unwrap(), "我是");
+    assert_eq!(app.api_detokenize(&Source::default(), None, plain).await.unwrap(), "我是");
     assert_eq!(text.ended.unwrap().1.prompt as usize, tokens.len());
     let same = answer(&app, asking(Asked::Tokens(tokens), greedy(20))).await;
     assert_eq!((same.text.as_str(), same.ended.unwrap().1.completion), (text.text.as_str(), 20));
     assert_eq!(problem(&app, asking(Asked::Tokens(vec![1, 70_000]), greedy(1))).await.code, Code::Unfit);
     assert_eq!(problem(&app, asking(Asked::Tokens(vec![]), greedy(1))).await.code, Code::MessageEmpty);
-    assert_eq!(app.api_detokenize(None, vec![70_000]).await.unwrap_err().code, Code::Unfit);
+    assert_eq!(app.api_detokenize(&Source::default(), None, vec![70_000]).await.unwrap_err().code, Code::Unfit);
     app.shut_down().await;
 }
 
@@ -197,7 +197,7 @@ fn log_softmax(logits: &[f32], id: u32) -> f64 {
 async fn probabilities_are_the_models_own_before_any_filter() {
     let home = Home::new();
     let (app, model) = home.start_with_tiny().await;
-    let prompt = app.api_tokenize(None, "我是".into(), true).await.unwrap();
+    let prompt = app.api_tokenize(&Source::default(), None, "我是".into(), true).await.unwrap();
     let parameters = Parameters { top_k: Some(1), ..greedy(12) };
     let wanted = Asking { logprobs: Some(3), ..asking(Asked::Tokens(prompt.clone()), parameters.clone()) };
     let got = answer(&app, wanted).await;
@@ -275,13 +275,16 @@ async fn an_answer_ends_before_a_stop_text_and_at_the_contexts_end() {
 async fn equal_texts_have_equal_vectors_of_length_one() {
     let home = Home::new();
     let (app, model) = home.start_with_tiny().await;
-    let tokens = app.api_tokenize(None, "你好".into(), true).await.unwrap();
+    let tokens = app.api_tokenize(&Source::default(), None, "你好".into(), true).await.unwrap();
     let texts = vec![Asked::Text("你好".into()), Asked::Text("天上".into()), Asked::Tokens(tokens.clone())];
     let embedded = app.api_embed(None, texts).await.unwrap();
     assert_eq!(embedded.model, name_of(&app, model).await);
     let [first, other, same] = &embedded.vectors[..] else { panic!("three vectors") };
     assert_eq!(first, same);
-    assert_eq!(embedded.tokens, 2 * tokens.len() + app.api_tokenize(None, "天上".into(), true).await.unwrap().len());
+    assert_eq!(
+        embedded.tokens,
+        2 * tokens.len() + app.api_tokenize(&Source::default(), None, "天上".into(), true).await.unwrap().len()
+    );
     for vector in [first, other] {
         let length: f64 = vector.iter().map(|value| f64::from(*value).powi(2)).sum();
         assert!((length - 1.0).abs() < 1e-5, "{length}");

@@ -5,7 +5,7 @@ use std::mem::take;
 use std::sync::Arc;
 
 use super::decoder::Decoder;
-use super::kv::Sequence;
+use super::kv::{PAGE, Sequence};
 use super::places::{Mark, Places};
 use super::plan::Buffers;
 use super::step::{Sequences, Step, sequence_of};
@@ -79,6 +79,10 @@ impl Backend for NativeBackend {
 
     fn is_row_invariant(&self) -> bool {
         true
+    }
+
+    fn page(&self) -> usize {
+        PAGE
     }
 
     fn create(&mut self) -> Result<SequenceId> {

@@ -20,8 +20,6 @@ const PAUSE: usize = 64;
 pub(crate) struct Draft {
     model: Arc<Model>,
     session: Session,
-    /// What the session store was told.
-    length: usize,
     /// How many to guess next.
     count: usize,
     record: Record,
@@ -45,12 +43,11 @@ impl Draft {
         }
     }
 
-    /// A session for the prompt that may grow to `length`.
-    pub fn begin(model: Arc<Model>, prompt: &[u32], length: usize, sessions: &mut Sessions) -> Result<Draft> {
-        let length = length.min(model.context());
-        let session = sessions.take(prompt, length, &Mark::new())?;
+    /// A session for the prompt.
+    pub fn begin(model: Arc<Model>, prompt: &[u32], sessions: &mut Sessions) -> Result<Draft> {
+        let session = sessions.take(prompt, &Mark::new())?;
         let record = Record::new(0.7);
-        Ok(Draft { model, session, length, count: GUESSES_FIRST, record, from: 0 })
+        Ok(Draft { model, session, count: GUESSES_FIRST, record, from: 0 })
     }
 
     /// Reads what it has not read of the text, a chunk at a time; where that is done, guesses up to `most` tokens, of the
@@ -138,9 +135,9 @@ impl Draft {
         match sound {
             true => {
                 self.rewind(tokens, sessions);
-                sessions.put_back(self.session, self.length);
+                sessions.put_back(self.session);
             }
-            false => sessions.discard(self.session, self.length),
+            false => sessions.discard(self.session),
         }
     }
 }

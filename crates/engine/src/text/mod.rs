@@ -7,7 +7,7 @@ mod tests;
 mod thoughts;
 
 pub use bytes::Utf8;
-pub use stops::Stops;
+pub use stops::{STOP_BYTES_MAX, Stops};
 pub use thoughts::{Piece, Thoughts};
 
 use crate::template::Rendered;

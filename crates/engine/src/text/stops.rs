@@ -3,8 +3,8 @@
 /// More stop texts than a person or a program would name.
 const STOPS_MAX: usize = 64;
 
-/// A longer stop text would hold back a page of the answer.
-const STOP_BYTES_MAX: usize = 1024;
+/// Bytes of a stop text: a longer one would hold back a page of the answer.
+pub const STOP_BYTES_MAX: usize = 1024;
 
 /// Looks for stop texts in text that comes piece by piece. Text is held back only while it may be the beginning of one.
 #[derive(Clone, Debug, Default)]

@@ -96,7 +96,9 @@ impl Telling {
                 events.push(json!({"type": "response.in_progress", "response": response}));
             }
             Step::Piece(Piece::Text { text, .. }) if !text.is_empty() => self.grow(Kind::Message, &text, &mut events),
-            Step::Piece(Piece::Thought { text, .. }) => self.grow(Kind::Thought, &text, &mut events),
+            Step::Piece(Piece::Thought { text, .. }) if !text.is_empty() => {
+                self.grow(Kind::Thought, &text, &mut events)
+            }
             Step::Piece(Piece::Call { id, name, arguments, .. }) => self.tell_call(&id, &name, &arguments, &mut events),
             Step::Piece(Piece::Finished { reason, usage, .. }) => {
                 let status = if reason == Reason::Length { "incomplete" } else { "completed" };

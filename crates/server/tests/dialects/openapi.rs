@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use huacaya_server::ROUTES;
 use serde_json::Value;
 
 use crate::served::Served;
@@ -37,5 +38,20 @@ async fn requests_are_described_as_they_are_read() {
         assert_eq!(served.post("/v1/completions", asked).await.status, status, "{temperature}");
     }
     assert_eq!(at("/paths/~1health/get/security"), Value::Array(Vec::new()));
+    served.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_document_tells_of_all_routes_and_of_no_others() {
+    let served = Served::start().await;
+    let document = served.get("/openapi.json").await.json();
+    let told: BTreeSet<(String, String)> = (document["paths"].as_object().unwrap().iter())
+        .flat_map(|(path, methods)| {
+            methods.as_object().unwrap().keys().map(|method| (method.to_uppercase(), path.clone()))
+        })
+        .filter(|(method, _)| ["GET", "POST", "PUT", "DELETE"].contains(&method.as_str()))
+        .collect();
+    let there = ROUTES.iter().map(|route| (route.method.to_string(), route.path.replace("{*", "{")));
+    assert_eq!(told, there.collect());
     served.end().await;
 }

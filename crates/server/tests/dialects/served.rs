@@ -1,35 +1,45 @@
 //! A server on a port of its own with the demo model, and a client that knows nothing but sockets.
 
-use std::path::Path;
+use std::{path::Path, time::Duration};
 
 use huacaya_app::{
-    App, Places, Purpose,
-    rows::{JobState, Model},
+    App, Change, Places, Purpose,
+    rows::{JobState, Model, Request},
     weights::gguf::{File, TensorPlan, Writer},
 };
-use huacaya_server::{Options, bind};
+use huacaya_server::{Limits, Options, bind};
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
-    sync::oneshot,
+    sync::{RwLock, RwLockReadGuard, RwLockWriteGuard, oneshot},
     task::JoinHandle,
 };
 
 pub const TOKEN: &str = "hk-0123";
-/// A page that may ask as a program.
+/// The origin of a page that may ask.
 pub const LISTED: &str = "http://localhost:3000";
+/// No test waits longer for what must come.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+/// Held by every server; alone by a test that measures this process.
+static HERE: RwLock<()> = RwLock::const_new(());
 /// A chat template that takes tools, in the shape of Hermes and Qwen.
 const TEMPLATE: &str = "{% for tool in tools or [] %}{{ tool.function.name }} <tool_call>\n{% endfor %}\
     {% for m in messages %}{{ m.role }}: {{ m.content }}{% for call in m.tool_calls %}<tool_call>\
     {{ call.function | tojson }}</tool_call>{% endfor %}{{ m.name }}\n{% endfor %}assistant: ";
 
 pub struct Served {
-    app: App,
+    pub app: App,
     pub address: String,
     stop: oneshot::Sender<()>,
     task: JoinHandle<()>,
-    _folder: tempfile::TempDir,
+    pub folder: tempfile::TempDir,
+    _here: Option<RwLockReadGuard<'static, ()>>,
+}
+
+/// While it lives, no other server runs in this process.
+pub async fn alone() -> RwLockWriteGuard<'static, ()> {
+    HERE.write().await
 }
 
 /// What came back.
@@ -43,6 +53,23 @@ pub struct Heard {
 impl Heard {
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(found, _)| found == name).map(|(_, value)| value.as_str())
+    }
+
+    /// The last answer of a connection that is closed.
+    pub fn parse(bytes: &[u8]) -> Heard {
+        let text = String::from_utf8_lossy(bytes).into_owned();
+        let (head, body) = text.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no head: {text:?}"));
+        let mut lines = head.lines();
+        let status = lines.next().unwrap().split(' ').nth(1).unwrap().parse().unwrap();
+        let headers: Vec<(String, String)> = lines
+            .map(|line| line.split_once(": ").unwrap())
+            .map(|(name, value)| (name.to_lowercase(), value.to_string()))
+            .collect();
+        let mut heard = Heard { status, headers, text: body.to_string() };
+        if heard.header("transfer-encoding") == Some("chunked") {
+            heard.text = unchunked(body);
+        }
+        heard
     }
 
     #[track_caller]
@@ -67,34 +94,45 @@ impl Heard {
 
 impl Served {
     pub async fn start() -> Served {
-        Served::start_as(false).await.0
+        Served::start_within(Limits::default()).await
+    }
+
+    pub async fn start_within(limits: Limits) -> Served {
+        let here = HERE.read().await;
+        Served { _here: Some(here), ..Served::start_beside(limits).await }
+    }
+
+    /// For who holds [`alone`].
+    pub async fn start_beside(limits: Limits) -> Served {
+        Served::start_as(limits, false).await.0
     }
 
     /// With the window, and the path of the link that opens it.
     pub async fn start_with_window() -> (Served, String) {
-        let (served, link) = Served::start_as(true).await;
+        let here = HERE.read().await;
+        let (served, link) = Served::start_as(Limits::default(), true).await;
         let path = link.unwrap().strip_prefix(&format!("http://{}", served.address)).unwrap().to_string();
-        (served, path)
+        (Served { _here: Some(here), ..served }, path)
     }
 
-    async fn start_as(with_window: bool) -> (Served, Option<String>) {
+    async fn start_as(limits: Limits, with_window: bool) -> (Served, Option<String>) {
         let folder = tempfile::tempdir().unwrap();
         let app = App::start(Places::at(&folder.path().join("data")).unwrap()).await.unwrap();
         let loopback = std::net::Ipv4Addr::LOCALHOST.into();
         let origins = vec![LISTED.to_string()];
-        let options = Options { address: loopback, port: 0, origins, token: Some(TOKEN.into()) };
+        let options = Options { address: loopback, port: 0, origins, token: Some(TOKEN.into()), limits };
         let mut bound = bind(options).await.unwrap();
         let link = with_window.then(|| bound.open_window().unwrap());
         let address = bound.address().to_string();
         let (stop, stopped) = oneshot::channel::<()>();
         let task = tokio::spawn(bound.serve(app.clone(), async { drop(stopped.await) }));
-        (Served { app, address, stop, task, _folder: folder }, link)
+        (Served { app, address, stop, task, folder, _here: None }, link)
     }
 
     /// With the demo model under a template that takes tools, as "tools".
     pub async fn start_with_tools() -> Served {
         let served = Served::start().await;
-        let path = served._folder.path().join("tools.gguf");
+        let path = served.folder.path().join("tools.gguf");
         write_with_tools(&path);
         let chosen = served.app.offer(&path, Purpose::Read).unwrap();
         let job = served.app.call("import_model", json!({"chosen": chosen.id, "copy": false})).await.unwrap();
@@ -145,33 +183,84 @@ impl Served {
 
     /// Under another name of this server.
     pub async fn send_to(&self, host: &str, method: &str, path: &str, headers: &str, body: &str) -> Heard {
-        let mut stream = TcpStream::connect(&self.address).await.unwrap();
         let head = format!(
             "{method} {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\nContent-Length: {}\r\n{headers}\r\n",
             body.len()
         );
-        stream.write_all((head + body).as_bytes()).await.unwrap();
+        self.say(head + body).await
+    }
+
+    /// Exactly these bytes, and what comes back until the server closes the connection.
+    pub async fn say(&self, request: impl AsRef<[u8]>) -> Heard {
+        let mut stream = self.connect().await;
+        // It may answer and close before it has heard all.
+        let _ = stream.write_all(request.as_ref()).await;
         let mut bytes = Vec::new();
-        stream.read_to_end(&mut bytes).await.unwrap();
-        let text = String::from_utf8(bytes).unwrap();
-        let (head, body) = text.split_once("\r\n\r\n").unwrap();
-        let mut lines = head.lines();
-        let status = lines.next().unwrap().split(' ').nth(1).unwrap().parse().unwrap();
-        let headers: Vec<(String, String)> = lines
-            .map(|line| line.split_once(": ").unwrap())
-            .map(|(name, value)| (name.to_lowercase(), value.to_string()))
-            .collect();
-        let mut heard = Heard { status, headers, text: body.to_string() };
-        if heard.header("transfer-encoding") == Some("chunked") {
-            heard.text = unchunked(body);
+        let _ = stream.read_to_end(&mut bytes).await;
+        Heard::parse(&bytes)
+    }
+
+    pub async fn connect(&self) -> TcpStream {
+        TcpStream::connect(&self.address).await.unwrap()
+    }
+
+    /// A connection that has asked for this, and hears nothing yet.
+    pub async fn ask(&self, path: &str, body: &Value) -> TcpStream {
+        let mut stream = self.connect().await;
+        stream.write_all(self.request(path, body).as_bytes()).await.unwrap();
+        stream
+    }
+
+    pub fn request(&self, path: &str, body: &Value) -> String {
+        let (address, body) = (&self.address, body.to_string());
+        let length = body.len();
+        format!(
+            "POST {path} HTTP/1.1\r\nHost: {address}\r\nAuthorization: Bearer {TOKEN}\r\nConnection: close\r\n\
+             Content-Length: {length}\r\n\r\n{body}"
+        )
+    }
+
+    /// Sets what the person would.
+    pub async fn set(&self, key: &str, value: Value) {
+        self.app.call("set_setting", json!({"key": key, "value": value})).await.unwrap();
+    }
+
+    /// Waits until nothing is under way any more.
+    pub async fn idle(&self) {
+        let work = async {
+            while self.app.busy() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, work).await.expect("nothing runs any more");
+    }
+
+    /// The rows of the log, the oldest first, once nothing is under way.
+    pub async fn rows(&self) -> Vec<Request> {
+        self.idle().await;
+        let mut changes = self.app.subscribe();
+        while let Some(batch) = changes.next().await {
+            for change in batch {
+                if let Change::Snapshot(snapshot) = change {
+                    let mut rows = snapshot.requests;
+                    rows.sort_by_key(|row| row.id.0);
+                    return rows;
+                }
+            }
         }
-        heard
+        panic!("the program ended");
     }
 
     pub async fn end(self) {
+        let app = self.stop().await;
+        app.shut_down().await;
+    }
+
+    /// Stops the server and leaves the program.
+    pub async fn stop(self) -> App {
         let _ = self.stop.send(());
         self.task.await.unwrap();
-        self.app.shut_down().await;
+        self.app
     }
 }
 
@@ -206,6 +295,12 @@ fn write_with_tools(path: &Path) {
         writer.bytes(&tensor.name, file.bytes(tensor)).unwrap();
     }
     writer.finish().unwrap();
+}
+
+/// The request with another field.
+pub fn with(mut request: Value, key: &str, value: Value) -> Value {
+    request[key] = value;
+    request
 }
 
 /// A tool as OpenAI's clients tell of it.
