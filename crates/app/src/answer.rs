@@ -8,7 +8,7 @@ use std::{
 };
 
 use huacaya_engine::{Event, Request, TokenStream};
-use huacaya_store::{ChatId, Ending, Finish, Made, MessageId, MessageState, ModelId, Stats};
+use huacaya_store::{ChatId, Ending, Finish, Made, MadeDraft, MessageId, MessageState, ModelId, Stats};
 use tokio::{
     sync::{mpsc, watch},
     time::{MissedTickBehavior, interval, sleep},
@@ -126,6 +126,8 @@ struct Progress {
     thought_ms: u32,
     /// Milliseconds to the first token and tokens a second, as the engine measured them.
     measured: Option<(u32, f32)>,
+    /// Tokens guessed ahead, and how many of them were right, once the engine has said so.
+    guessed: (u32, u32),
 }
 
 impl App {
@@ -316,7 +318,7 @@ fn request(settled: &Settled, lease: &Lease, beside: Vec<Beside>, cut: Cut) -> R
         echo: false,
         tokens_max: settled.parameters.tokens_max.unwrap_or(1) as usize,
         speculate: true,
-        draft: None,
+        draft: lease.draft.as_ref().map(|draft| draft.model.clone()),
     })
 }
 
@@ -338,8 +340,15 @@ fn made(settled: &Settled, lease: &Lease, beside: &[Beside], asked: &Asked) -> M
         adapters: named(beside),
         begin,
         backend: lease.model.device().to_string(),
+        draft: draft_of(lease),
         version: VERSION.to_string(),
     }
+}
+
+/// The model that guesses ahead.
+fn draft_of(lease: &Lease) -> Option<MadeDraft> {
+    let draft = lease.draft.as_ref()?;
+    Some(MadeDraft { model_name: draft.name.clone(), model_sha256: draft.sha256.clone() })
 }
 
 /// Name and strength of each.
@@ -358,6 +367,16 @@ fn check_again(settled: &Settled, lease: &Lease, beside: &[Beside], again: Optio
     }
     if !made.template.is_empty() && made.template != lease.model.template().name() {
         return refuse("the model's template was changed");
+    }
+    let same_draft = match (&made.draft, draft_of(lease)) {
+        (Some(made), Some(now)) => match (&made.model_sha256, now.model_sha256) {
+            (Some(made), Some(now)) => *made == now,
+            _ => made.model_name == now.model_name,
+        },
+        (made, now) => made.is_none() && now.is_none(),
+    };
+    if !same_draft {
+        return refuse("another model guesses ahead now, or none does any more: the same seed gives another draw");
     }
     if made.adapters != named(beside) {
         return refuse("the chat's adapters are others now");
@@ -415,6 +434,7 @@ impl Progress {
             thought_begun: None,
             thought_ms: 0,
             measured: None,
+            guessed: (0, 0),
         }
     }
 
@@ -461,6 +481,7 @@ impl Progress {
         self.tokens = stats.tokens as u32;
         self.thought_tokens = stats.thought_tokens as u32;
         self.measured = Some((stats.first_token_ms as u32, stats.tokens_per_second));
+        self.guessed = (stats.drafted as u32, stats.accepted as u32);
     }
 
     fn stats(&self, finish: Finish, (turns_dropped, memory_starts_at): (u32, Option<MessageId>)) -> Stats {
@@ -475,6 +496,8 @@ impl Progress {
             tokens: self.tokens,
             first_token_ms,
             tokens_per_second,
+            drafted_tokens: self.guessed.0,
+            accepted_tokens: self.guessed.1,
             finish,
             turns_dropped,
             memory_starts_at,

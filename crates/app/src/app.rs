@@ -28,6 +28,7 @@ use crate::{
     places::Places,
     serving,
     settings::NOTICE,
+    sharing,
     storage::{self, Storage},
 };
 
@@ -135,6 +136,7 @@ impl App {
         let app = App { inner: Arc::new(inner) };
         app.inner.runtime.spawn(network::keep_written(Arc::downgrade(&app.inner)));
         app.inner.runtime.spawn(loading::forget_unused(Arc::downgrade(&app.inner)));
+        app.inner.runtime.spawn(sharing::follow(Arc::downgrade(&app.inner)));
         if let Some(repair) = opened.repaired {
             app.tell_repair(&repair).await?;
         }
@@ -163,7 +165,7 @@ impl App {
         let Ok(default) = self.default_model().await else { return Ok(()) };
         let model = self.inner.store.model(default).await?;
         if model.file_bytes <= PRELOAD_BYTES_MAX && model.state == ModelState::Ready {
-            self.load_model(default, None, false).await?;
+            self.load_model(default, None, None, false).await?;
         }
         Ok(())
     }

@@ -21,7 +21,7 @@ use crate::{
     catalogue::CataloguePage,
     chats::{ChatEdit, NewChat},
     chosen::Chosen,
-    computing::ComputeChoices,
+    computing::{ComputeChoices, Tuned},
     context::ContextUse,
     deletion::Deletion,
     devices::Device,
@@ -216,18 +216,23 @@ commands! {
     /// Looks through the storage folder for files that are not in the list.
     scan_models() -> Scan = |app| app.scan_models();
     /// Brings a model into memory. `anyway`: although it may not fit.
-    load_model(model: ModelId, context: Option<u32>, anyway: bool) -> JobId = |app| app.load_model(model, context, anyway);
+    load_model(model: ModelId, context: Option<u32>, kv: Option<String>, anyway: bool) -> JobId
+        = |app| app.load_model(model, context, kv, anyway);
     /// Loads a model and measures again which way of computing is the fastest for models like it on this machine.
     tune_model(model: ModelId) -> JobId = |app| app.tune_model(model);
+    /// What was measured for models of this one's shape on this machine, if anything was.
+    tuning(model: ModelId) -> Option<Tuned> = |app| app.tuning(model);
     /// Takes a model out of memory; answers that it writes stop.
     unload_model(model: ModelId) -> () = |app| app.unload_model(model);
     /// What a model would need in memory, compared with what is free.
     estimate(model: ModelId, context: Option<u32>) -> Fit = |app| app.estimate(model, context);
     /// Gives a model another name; the file keeps its own.
     rename_model(model: ModelId, name: String) -> () = |app| app.rename_model(model, name);
-    /// Sets a model's template (absent: the one found), its own parameters and the persona of new chats with it.
-    set_model(model: ModelId, template: Option<String>, parameters: Parameters, persona: Option<PersonaId>) -> ()
-        = |app| app.set_model(model, template, parameters, persona);
+    /// Sets a model's template (absent: the one found), its own parameters and the persona of new chats with it, and
+    /// the smaller model of the same vocabulary that guesses ahead for it.
+    set_model(
+        model: ModelId, template: Option<String>, parameters: Parameters, persona: Option<PersonaId>, draft: Option<ModelId>
+    ) -> () = |app| app.set_model(model, template, parameters, persona, draft);
     /// The names of the templates that a model can be set to.
     templates(model: ModelId) -> Vec<String> = |app| app.templates(model);
     /// Takes a model out of the list; the file stays. `restore_model` undoes it.

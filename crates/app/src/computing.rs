@@ -4,30 +4,34 @@
 //! What was found is kept in the setting `tunings`: one entry for each machine and shape of a model. It is measured when a
 //! model of that shape is loaded for the first time, and again when the person asks.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use huacaya_engine::{
-    InstructionSet, KvFormat, LoadOptions, Model, Way,
+    BACKEND_VARIABLE, InstructionSet, KERNELS_VARIABLE, Kernels, KvFormat, LoadOptions, Model, Way,
     measure::{self, Freedom, Trial},
+    physical_cores,
 };
 use huacaya_progress::Watch;
-use huacaya_store::{JobId, ModelId};
-use serde::{Deserialize, Serialize};
+use huacaya_store::{JobId, ModelId, setting};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use ts_rs::TS;
 
 use crate::{
-    App,
+    App, Places,
     error::{Error, Result},
     jobs::{Task, Tell},
     now_ms,
+    sharing::{self, QUIET, Sharing},
     workshop::machine,
 };
 
+const BACKEND: &str = "compute_backend";
+const THREADS: &str = "compute_threads";
+const KERNELS: &str = "compute_kernels";
+const KV: &str = "compute_kv";
 /// The setting that keeps what was found.
 const TUNINGS: &str = "tunings";
-/// Whether a core is left free for other programs.
-pub(crate) const QUIET: &str = "compute_quiet";
 /// A first answer waits for this long at most, about.
 const BUDGET: Duration = Duration::from_secs(5);
 /// Who asks for a measurement gets a better one.
@@ -89,6 +93,12 @@ pub struct Tuned {
     pub tried: u32,
 }
 
+impl Tuned {
+    fn holds_for(&self, machine: &str, shape: &str) -> bool {
+        self.machine == machine && self.shape == shape
+    }
+}
+
 /// What there is to choose from on this machine.
 #[derive(Clone, Debug, PartialEq, Serialize, TS)]
 pub struct ComputeChoices {
@@ -97,6 +107,41 @@ pub struct ComputeChoices {
     /// Without hyper-threads: as many threads as are used where nothing says otherwise.
     pub cores: u32,
     pub threads_max: u32,
+    pub now: ComputingNow,
+}
+
+/// Why it is computed in this way and no other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, TS)]
+#[serde(rename_all = "snake_case")]
+pub enum Why {
+    /// An environment variable forces it.
+    Environment,
+    /// The person set it.
+    Setting,
+    /// It was measured to be the fastest.
+    Measured,
+    /// Nothing says otherwise.
+    Usual,
+}
+
+/// How the window's model is computed; without one, how the next would be that was not measured.
+#[derive(Clone, Debug, PartialEq, Serialize, TS)]
+pub struct ComputingNow {
+    /// The name of the model in memory.
+    pub model: Option<String>,
+    /// "native", "gpu", "candle".
+    pub backend: String,
+    pub backend_why: Why,
+    /// The instruction set, of the native back end only: "avx2", "neon", …
+    pub kernels: Option<String>,
+    pub kernels_why: Why,
+    /// What the environment names instead, where this machine has no such set.
+    pub kernels_ignored: Option<String>,
+    /// Of the native back end only.
+    pub threads: Option<u32>,
+    pub threads_why: Why,
+    /// What the environment asks for, in English, granted or not.
+    pub reason: Option<String>,
 }
 
 /// What a face asks for this process alone, over what the person set.
@@ -108,7 +153,7 @@ pub struct Here {
 }
 
 /// What the person set about computing.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Computing {
     candle: bool,
     threads: Option<usize>,
@@ -116,15 +161,80 @@ pub(crate) struct Computing {
     kv: Option<KvFormat>,
 }
 
+/// Settings by their keys.
+type Settings = BTreeMap<String, Value>;
+
+/// A setting's value; absent too where what is stored is not of this type.
+fn value<T: DeserializeOwned>(settings: &Settings, key: &str) -> Option<T> {
+    serde_json::from_value(settings.get(key)?.clone()).ok()
+}
+
 impl Computing {
+    fn of(settings: &Settings) -> Computing {
+        let name = |key| value::<String>(settings, key);
+        Computing {
+            candle: name(BACKEND).is_some_and(|name| name == "candle"),
+            threads: value(settings, THREADS),
+            kernels: name(KERNELS).as_deref().and_then(InstructionSet::from_name).filter(|set| set.is_available()),
+            kv: name(KV).as_deref().and_then(KvFormat::from_name),
+        }
+    }
+
     pub(crate) fn options(&self) -> LoadOptions {
         let kv = self.kv.unwrap_or_default();
         LoadOptions { candle: self.candle, threads: self.threads, kernels: self.kernels, kv, ..LoadOptions::default() }
     }
 
     fn freedom(&self) -> Freedom {
-        let forced = std::env::var_os(huacaya_engine::KERNELS_VARIABLE).is_some();
+        let forced = Kernels::choice().forced;
         Freedom { kernels: self.kernels.is_none() && !forced, threads: self.threads.is_none(), kv: self.kv.is_none() }
+    }
+
+    /// With what was asked for once, which goes before it.
+    pub(crate) fn under(mut self, threads: Option<usize>, kv: Option<KvFormat>) -> Computing {
+        self.threads = threads.or(self.threads);
+        self.kv = kv.or(self.kv);
+        self
+    }
+
+    /// How `model` is computed, or one that would be loaded now.
+    fn now(&self, model: Option<&Model>) -> ComputingNow {
+        let choice = Kernels::choice();
+        let candle = huacaya_engine::candle_is_forced() || self.candle;
+        let backend = model.map_or(if candle { "candle" } else { "native" }, Model::backend_name);
+        let usual = choice.kernels.set();
+        let (kernels, threads) = match model {
+            Some(model) => (model.way().map(|way| way.kernels), model.threads()),
+            None if candle => (None, None),
+            None => {
+                let kernels = self.kernels.filter(|_| !choice.forced).unwrap_or(usual);
+                (Some(kernels), Some(self.threads.unwrap_or_else(physical_cores)))
+            }
+        };
+        let because = |set: bool, usual: bool| match (set, usual) {
+            (true, _) => Why::Setting,
+            (false, true) => Why::Usual,
+            (false, false) => Why::Measured,
+        };
+        let asked = huacaya_engine::candle_is_forced().then(|| format!("{BACKEND_VARIABLE}=candle asks for candle"));
+        ComputingNow {
+            model: model.map(|model| model.description().name.clone()),
+            backend: backend.to_string(),
+            backend_why: match asked {
+                Some(_) => Why::Environment,
+                None if self.candle => Why::Setting,
+                None => Why::Usual,
+            },
+            kernels: kernels.map(|set| set.name().to_string()),
+            kernels_why: match choice.forced {
+                true => Why::Environment,
+                false => because(self.kernels.is_some(), kernels.is_none_or(|set| set == usual)),
+            },
+            kernels_ignored: std::env::var(KERNELS_VARIABLE).ok().filter(|_| !choice.forced && choice.reason.is_some()),
+            threads: threads.map(|threads| threads as u32),
+            threads_why: because(self.threads.is_some(), threads.is_none_or(|threads| threads == physical_cores())),
+            reason: choice.reason.into_iter().chain(asked).reduce(|one, other| format!("{one}; {other}")),
+        }
     }
 
     /// What was found, but for what the person set, as far as the model can: `own` is how it was loaded with that.
@@ -143,11 +253,11 @@ impl Computing {
 pub(crate) fn fits(key: &str, value: &Value) -> Option<bool> {
     let name = value.as_str();
     Some(match key {
-        "compute_backend" => matches!(name, Some("native" | "candle")),
-        "compute_threads" => value.as_u64().is_some_and(|count| (1..=threads_max()).contains(&count)),
-        "compute_kernels" => name.and_then(InstructionSet::from_name).is_some_and(InstructionSet::is_available),
-        "compute_kv" => name.and_then(KvFormat::from_name).is_some(),
-        QUIET => value.is_boolean(),
+        BACKEND => matches!(name, Some("native" | "candle")),
+        THREADS => value.as_u64().is_some_and(|count| (1..=threads_max()).contains(&count)),
+        KERNELS => name.and_then(InstructionSet::from_name).is_some_and(InstructionSet::is_available),
+        KV => name.and_then(KvFormat::from_name).is_some(),
+        QUIET => serde_json::from_value::<Sharing>(value.clone()).is_ok(),
         _ => return None,
     })
 }
@@ -157,24 +267,73 @@ fn threads_max() -> u64 {
     std::thread::available_parallelism().map_or(1, |count| count.get() as u64)
 }
 
-/// What must agree for a model to be computed as fast: all but the values of the weights.
-fn shape(model: &Model) -> String {
-    let config = model.config();
-    let heads = format!("{}/{}x{}", config.heads, config.kv_heads, config.head_size);
-    format!(
-        "{} {} layers, {} wide, {heads} heads, {} ffn, {} pieces, {}",
-        config.architecture.name(),
-        config.layers,
-        config.hidden,
-        config.ffn,
-        config.vocabulary,
-        model.description().quantization
-    )
+/// Names of the instruction sets that this processor has, the best first.
+pub(crate) fn instruction_sets() -> Vec<String> {
+    let sets = InstructionSet::ALL.into_iter().rev().filter(|set| set.is_available());
+    sets.map(|set| set.name().to_string()).collect()
 }
 
 /// What a measurement holds for: another processor, another number of threads or another version may be otherwise.
 fn fingerprint() -> String {
-    format!("{}, {} cores ({})", machine::describe(), huacaya_engine::physical_cores(), crate::VERSION)
+    format!("{}, {} cores ({})", machine::describe(), physical_cores(), crate::VERSION)
+}
+
+/// What a data folder says about computing, for a face that loads a model without opening the library.
+#[derive(Debug, Default)]
+pub struct Kept {
+    set: Computing,
+    tunings: Vec<Tuned>,
+    sharing: Sharing,
+}
+
+impl Kept {
+    /// Nothing where there is no data folder; none is made. A library that cannot be read is no reason to be without the
+    /// model: the log says why.
+    pub async fn of(places: &Places) -> Kept {
+        let rows = setting::peek(places.home()).await.unwrap_or_else(|error| {
+            tracing::warn!(%error, "what is set about computing could not be read");
+            Vec::new()
+        });
+        let settings: Settings = rows.into_iter().map(|row| (row.key, row.value)).collect();
+        Kept {
+            set: Computing::of(&settings),
+            tunings: value(&settings, TUNINGS).unwrap_or_default(),
+            sharing: value(&settings, QUIET).unwrap_or_default(),
+        }
+    }
+
+    /// With what was said elsewhere, which goes before it.
+    pub fn under(self, threads: Option<usize>, kv: Option<KvFormat>) -> Kept {
+        Kept { set: self.set.under(threads, kv), ..self }
+    }
+
+    pub fn options(&self) -> LoadOptions {
+        self.set.options()
+    }
+
+    /// Has the model computed as was found to be the fastest for its shape on this machine, where it was measured, but for
+    /// what keys and values are kept in: that alone changes what a seed gives. Nothing is measured.
+    pub fn apply(&self, model: &mut Model) -> huacaya_engine::Result<()> {
+        if let Some(own) = model.way()
+            && !self.tunings.is_empty()
+        {
+            let machine = fingerprint();
+            let shape = &model.description().shape;
+            let known = self.tunings.iter().find(|tuned| tuned.holds_for(&machine, shape));
+            if let Some(way) = known.and_then(|tuned| tuned.chosen.way()) {
+                let way = Way { kv: own.kv, ..self.set.within(way, own) };
+                if way != own {
+                    model.compute(&way)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Leaves a core free where the person wants that: always, or while other programs compute.
+    pub fn share(&self, model: &Arc<Model>) {
+        sharing::follow_alone(model, self.sharing);
+    }
 }
 
 /// Has a model computed in the way that is the fastest here, and measures which that is where nobody did. A measurement that
@@ -183,16 +342,16 @@ pub(crate) fn tune(
     app: &App,
     id: ModelId,
     model: &mut Model,
+    set: &Computing,
     again: bool,
     tell: Tell<'_>,
     watch: Watch<'_>,
 ) -> Result<()> {
     let runtime = &app.inner.runtime;
-    let set = runtime.block_on(app.computing())?;
     let Some(own) = model.way() else { return Ok(()) };
-    let (machine, shape) = (fingerprint(), shape(model));
+    let (machine, shape) = (fingerprint(), model.description().shape.clone());
     let mut all: Vec<Tuned> = runtime.block_on(app.setting(TUNINGS))?.unwrap_or_default();
-    let known = all.iter().find(|tuned| tuned.machine == machine && tuned.shape == shape);
+    let known = all.iter().find(|tuned| tuned.holds_for(&machine, &shape));
     let chosen = match known.filter(|_| !again).and_then(|tuned| tuned.chosen.way()) {
         Some(way) => way,
         None if !again && model.memory().weights < BYTES_MIN => return Ok(()),
@@ -208,7 +367,7 @@ pub(crate) fn tune(
                     return Ok(());
                 }
             };
-            all.retain(|tuned| tuned.machine != machine || tuned.shape != shape);
+            all.retain(|tuned| !tuned.holds_for(&machine, &shape));
             all.insert(
                 0,
                 Tuned {
@@ -251,36 +410,48 @@ impl App {
 
     /// What the person set about computing.
     pub(crate) async fn computing(&self) -> Result<Computing> {
-        let kernels: Option<String> = self.setting("compute_kernels").await?;
-        let kv: Option<String> = self.setting("compute_kv").await?;
-        Ok(Computing {
-            candle: self.setting::<String>("compute_backend").await?.is_some_and(|name| name == "candle"),
-            threads: self.inner.here.get().and_then(|here| here.threads).or(self.setting("compute_threads").await?),
-            kernels: kernels.as_deref().and_then(InstructionSet::from_name).filter(|set| set.is_available()),
-            kv: kv.as_deref().and_then(KvFormat::from_name),
-        })
+        let mut settings = Settings::new();
+        for key in [BACKEND, THREADS, KERNELS, KV] {
+            settings.extend(self.setting(key).await?.map(|value| (key.to_string(), value)));
+        }
+        let here = self.inner.here.get().and_then(|here| here.threads);
+        Ok(Computing::of(&settings).under(here, None))
     }
 
     /// What there is to choose from on this machine.
     pub(crate) async fn compute_choices(&self) -> Result<ComputeChoices> {
-        let sets = InstructionSet::ALL.into_iter().rev().filter(|set| set.is_available());
         Ok(ComputeChoices {
-            kernels: sets.map(|set| set.name().to_string()).collect(),
-            cores: huacaya_engine::physical_cores() as u32,
+            kernels: instruction_sets(),
+            cores: physical_cores() as u32,
             threads_max: threads_max() as u32,
+            now: self.computing_now().await?,
         })
     }
 
-    /// Leaves a core free from now on, or takes it again: also for the models in memory.
-    pub(crate) fn set_quiet(&self, quiet: bool) {
-        for loaded in self.inner.place.all() {
-            loaded.model.set_quiet(quiet);
-        }
+    /// How the window's model is computed; without one, how the next would be.
+    pub(crate) async fn computing_now(&self) -> Result<ComputingNow> {
+        let loaded = self.inner.place.of_window();
+        Ok(self.computing().await?.now(loaded.as_ref().map(|loaded| &*loaded.model)))
+    }
+
+    /// What was measured for models of this one's shape on this machine, with whichever of them it was.
+    pub(crate) async fn tuning(&self, model: ModelId) -> Result<Option<Tuned>> {
+        let (row, file) = self.loadable_model(model).await?;
+        let all: Vec<Tuned> = self.setting(TUNINGS).await?.unwrap_or_default();
+        crate::blocking(move || {
+            let found = Model::describe(&file.path, None).map_err(|error| Error::of_model(&row.name, error))?;
+            let machine = fingerprint();
+            Ok(all.into_iter().find(|tuned| tuned.holds_for(&machine, &found.shape)))
+        })
+        .await
     }
 
     /// Measures again which way of computing is the fastest, as a job that loads the model.
     pub(crate) async fn tune_model(&self, model: ModelId) -> Result<JobId> {
         let (row, _) = self.loadable_model(model).await?;
-        Ok(self.start_job(Task::Load { model, name: row.name, context: None, anyway: false, tune: true }).await?.id)
+        Ok(self
+            .start_job(Task::Load { model, name: row.name, context: None, kv: None, anyway: false, tune: true })
+            .await?
+            .id)
     }
 }

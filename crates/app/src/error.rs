@@ -65,6 +65,8 @@ codes! {
     ModelUnsupported = "model_unsupported" { model, architecture }
     /// The model does not fit into the free memory. Sizes in bytes.
     MemoryShort = "memory_short" { model, needed, free }
+    /// A model cannot guess ahead for another: its tokens are others.
+    DraftUnfit = "draft_unfit" { model, draft, reason }
     /// The template failed on this conversation.
     TemplateFailed = "template_failed" { model, reason }
     /// There is no template of this name.

@@ -270,6 +270,7 @@ fn row(facts: Facts, file: &ModelFile, source: Source, in_storage: bool) -> Mode
         thinks: facts.thinks,
         parameters: if bundled { parameters::demo() } else { Parameters::default() },
         persona: None,
+        draft: None,
         loaded_by: None,
         device: None,
         added_ms: 0,

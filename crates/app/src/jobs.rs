@@ -10,6 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use huacaya_engine::KvFormat;
 use huacaya_progress::{Progress, Watch};
 use huacaya_store::{Job, JobId, JobState, MeasureOptions, ModelId, ReportId};
 use serde::{Deserialize, Serialize};
@@ -49,6 +50,9 @@ pub enum Task {
         model: ModelId,
         name: String,
         context: Option<u32>,
+        /// What keys and values are kept in, instead of what is set: "q8_0", …
+        #[serde(default)]
+        kv: Option<String>,
         anyway: bool,
         /// Measures again which way of computing is the fastest.
         #[serde(default)]
@@ -275,8 +279,10 @@ pub(crate) type Tell<'a> = &'a (dyn Fn(&str) + Sync);
 /// Does the task's work, on a worker thread.
 fn run(app: &App, task: &Task, tell: Tell<'_>, watch: Watch<'_>) -> Result<Outcome> {
     match task {
-        Task::Load { model, context, anyway, tune, .. } => {
-            loading::load(app, *model, &loading::Asked { context: *context, anyway: *anyway, tune: *tune }, tell, watch)
+        Task::Load { model, context, kv, anyway, tune, .. } => {
+            let kv = kv.as_deref().and_then(KvFormat::from_name);
+            let asked = loading::Asked { context: *context, kv, anyway: *anyway, tune: *tune };
+            loading::load(app, *model, &asked, tell, watch)
         }
         Task::Import { name, path, copy, program } => {
             import::import(app, path, *copy, program.map(|program| (program, name.as_str())), watch)

@@ -47,6 +47,7 @@ pub mod recognition;
 pub mod serving;
 pub mod settings;
 mod shape;
+mod sharing;
 pub mod storage;
 pub mod talking;
 mod transfer;

@@ -2,7 +2,7 @@
 
 mod place;
 
-pub use place::{Lease, Loaded};
+pub use place::{Draft, Lease, Loaded};
 pub(crate) use place::{Place, Side};
 
 use std::{
@@ -12,7 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use huacaya_engine::{Adapter, LoadOptions, Memory};
+use huacaya_engine::{Adapter, KvFormat, LoadOptions, Memory};
 use huacaya_progress::{Progress, Watch};
 use huacaya_store::{JobId, Model, ModelFile, ModelId, Parameters, Strength};
 use sysinfo::{MemoryRefreshKind, RefreshKind, System};
@@ -21,11 +21,13 @@ use tokio::sync::OwnedRwLockWriteGuard;
 use crate::{
     App,
     app::Inner,
-    blocking, computing,
+    blocking,
+    computing::{self, Computing},
     error::{Code, Error, Result},
     jobs::{Outcome, Task, Tell},
-    models::{Fit, FitChoice, Verdict},
+    models::{Fit, FitChoice, Verdict, of_draft},
     parameters,
+    sharing::Sharing,
 };
 
 /// Below this share of the free memory a model fits well; above it other programs will feel it.
@@ -67,27 +69,83 @@ impl Drop for Wanted<'_> {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Asked {
     pub(crate) context: Option<u32>,
+    /// What keys and values are kept in, instead of what is set.
+    pub(crate) kv: Option<KvFormat>,
     /// Even where it is too large for the free memory.
     pub(crate) anyway: bool,
     /// Measured again, even where the model is in memory.
     pub(crate) tune: bool,
 }
 
+/// What a model in memory must have been loaded with to be what is wanted. What was asked for once is no part of it.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Terms {
+    file: ModelFile,
+    device: Option<String>,
+    template: Option<String>,
+    set: Computing,
+    /// The model that guesses ahead.
+    draft: Option<DraftTerms>,
+}
+
+#[derive(Clone, Debug)]
+struct DraftTerms {
+    id: ModelId,
+    name: String,
+    sha256: Option<String>,
+    context: usize,
+    file: ModelFile,
+}
+
+impl PartialEq for DraftTerms {
+    /// Another name, or a hash that was found out meanwhile, makes no other model of it.
+    fn eq(&self, other: &DraftTerms) -> bool {
+        (self.id, &self.file) == (other.id, &other.file)
+    }
+}
+
+impl Terms {
+    fn options(&self, context: Option<u32>, kv: Option<KvFormat>) -> LoadOptions {
+        LoadOptions {
+            context: context.map(|tokens| tokens as usize),
+            device: self.device.clone(),
+            template: self.template.clone(),
+            ..self.set.clone().under(None, kv).options()
+        }
+    }
+
+    /// The draft is of no use beyond the context of the model that it guesses for.
+    fn draft_options(&self, draft: &DraftTerms, context: usize, kv: Option<KvFormat>) -> LoadOptions {
+        LoadOptions { template: None, ..self.options(Some(draft.context.min(context) as u32), kv) }
+    }
+
+    /// What the model needs with these options, the draft beside it.
+    fn memory(&self, row: &Model, options: &LoadOptions) -> Result<Memory> {
+        let memory = estimate(&row.name, &self.file, options)?;
+        let Some(draft) = &self.draft else { return Ok(memory) };
+        let options = self.draft_options(draft, memory.context, Some(options.kv));
+        Ok(memory.with(estimate(&draft.name, &draft.file, &options)?.total()))
+    }
+}
+
 /// The work of `Task::Load`, on a worker thread.
 pub(crate) fn load(app: &App, id: ModelId, asked: &Asked, tell: Tell<'_>, watch: Watch<'_>) -> Result<Outcome> {
-    let Asked { context, anyway, tune } = *asked;
     let runtime = &app.inner.runtime;
     let (row, file) = runtime.block_on(app.loadable_model(id))?;
-    let options = runtime.block_on(app.load_options(&row, context))?;
+    let terms = runtime.block_on(app.terms(&row, file))?;
     let place = &app.inner.place;
     let _hold = patiently(watch, || place.hold.clone().try_read_owned().ok())?;
     let _coming = patiently(watch, || place.coming.clone().try_lock_owned().ok())?;
     let side = place.side_of(id);
-    if !tune && place.has(side, |loaded| loaded.serves(id, &file, &options, context)) {
+    let serves = |loaded: &Loaded| {
+        loaded.serves(id, &terms, asked.context) && asked.kv.is_none_or(|kv| loaded.model.kv_format() == Some(kv))
+    };
+    if !asked.tune && place.has(side, serves) {
         return Ok(Outcome::Loaded { model: id });
     }
-    let options = fitting(&row, &file, options, context, anyway, place.held())?;
-    let memory = estimate(&row, &file, &options)?;
+    let context = runtime.block_on(app.wanted_context(&row, asked.context))?;
+    let options = fitting(&row, &terms, terms.options(context, asked.kv), asked, place.held())?;
+    let memory = terms.memory(&row, &options)?;
     let needed = memory.total();
     let leaving = place.make_way(id, side);
     loop {
@@ -102,17 +160,9 @@ pub(crate) fn load(app: &App, id: ModelId, asked: &Asked, tell: Tell<'_>, watch:
     runtime.block_on(app.note_gone(&gone))?;
     drop(gone);
     let options = LoadOptions { positions: Some(positions(&memory, place.room(free_bytes()))), ..options };
-    tracing::info!(model = id.0, context = options.context, positions = options.positions, "loading a model");
-    let mut model =
-        huacaya_engine::Model::load(&file.path, &options, watch).map_err(|error| Error::of_model(&row.name, error))?;
-    computing::tune(app, id, &mut model, tune, tell, watch)?;
-    model.set_quiet(runtime.block_on(app.setting(computing::QUIET))?.unwrap_or(false));
-    if let Some(reason) = model.fell_back() {
-        tracing::warn!(reason, "the model is not on the device in the settings");
-    }
-    let device = model.device().to_string();
-    let asked = LoadOptions { context: context.map(|tokens| tokens as usize), ..options };
-    place.add(Loaded { id, model: Arc::new(model), file, options: asked, adapters: Arc::default() }, side);
+    let loaded = bring_in(app, id, &row, terms, &options, asked, tell, watch)?;
+    let device = loaded.model.device().to_string();
+    place.add(loaded, side);
     runtime.block_on(app.inner.store.set_loaded(id, Some(&device)))?;
     Ok(Outcome::Loaded { model: id })
 }
@@ -122,6 +172,47 @@ fn positions(memory: &Memory, free: u64) -> usize {
     let spare = free.saturating_sub(memory.total()) / SPARE_SHARE / memory.kv_per_token.max(1);
     let most = memory.context.saturating_mul(TEXTS_MOST);
     memory.context.saturating_add(usize::try_from(spare).unwrap_or(most)).min(most)
+}
+
+/// Loads the model, and the one that guesses ahead for it.
+#[allow(clippy::too_many_arguments)] // the parts of one step of the work above
+fn bring_in(
+    app: &App,
+    id: ModelId,
+    row: &Model,
+    terms: Terms,
+    options: &LoadOptions,
+    asked: &Asked,
+    tell: Tell<'_>,
+    watch: Watch<'_>,
+) -> Result<Loaded> {
+    let set = terms.set.clone().under(None, asked.kv);
+    if let Some(draft) = &terms.draft {
+        huacaya_engine::check_draft(&draft.file.path, &terms.file.path)
+            .map_err(|error| of_draft(&row.name, &draft.name, error))?;
+    }
+    tracing::info!(model = id.0, context = options.context, "loading a model");
+    let mut bring = |id: ModelId, name: &str, file: &ModelFile, options: &LoadOptions, again: bool| {
+        let loaded = huacaya_engine::Model::load(&file.path, options, &mut *watch);
+        let mut model = loaded.map_err(|error| Error::of_model(name, error))?;
+        computing::tune(app, id, &mut model, &set, again, tell, &mut *watch)?;
+        if let Some(reason) = model.fell_back() {
+            tracing::warn!(reason, "the model is not on the device in the settings");
+        }
+        Ok::<_, Error>(Arc::new(model))
+    };
+    let model = bring(id, &row.name, &terms.file, options, asked.tune)?;
+    let draft = match &terms.draft {
+        Some(draft) => {
+            let options = terms.draft_options(draft, model.context(), asked.kv);
+            let model = bring(draft.id, &draft.name, &draft.file, &options, false)?;
+            Some(Draft { name: draft.name.clone(), sha256: draft.sha256.clone(), model })
+        }
+        None => None,
+    };
+    let loaded = Loaded { id, model, terms, asked: *asked, draft, adapters: Arc::default() };
+    loaded.set_quiet(app.inner.runtime.block_on(app.sharing())? == Sharing::On);
+    Ok(loaded)
 }
 
 /// Tries until it works, or until the watch does not want to wait any more.
@@ -147,35 +238,30 @@ pub(crate) async fn forget_unused(app: Weak<Inner>) {
 }
 
 /// Options whose context fits into the memory; where none was asked for, the longest that does.
-fn fitting(
-    row: &Model,
-    file: &ModelFile,
-    mut options: LoadOptions,
-    context: Option<u32>,
-    anyway: bool,
-    held: u64,
-) -> Result<LoadOptions> {
-    let memory = estimate(row, file, &options)?;
+fn fitting(row: &Model, terms: &Terms, options: LoadOptions, asked: &Asked, held: u64) -> Result<LoadOptions> {
+    let memory = terms.memory(row, &options)?;
     let free = free_bytes() + held;
     let fit = compare(&memory, free);
-    if fit.verdict != Verdict::TooLarge || anyway {
+    if fit.verdict != Verdict::TooLarge || asked.anyway {
         return Ok(options);
     }
-    match fit.choices.first() {
-        Some(choice) if context.is_none() => {
-            options.context = Some(choice.context as usize);
-            Ok(options)
+    // Fewer bits for keys and values are for the person to choose.
+    match fit.choices.iter().find(|choice| choice.kv.is_none()) {
+        Some(choice) if asked.context.is_none() => {
+            Ok(LoadOptions { context: Some(choice.context as usize), ..options })
         }
-        _ => {
-            let detail = format!("{} needs {} bytes of memory, {free} are free", row.name, memory.total());
-            let error = Error::new(Code::MemoryShort, detail).with("model", &row.name);
-            Err(error.with("needed", memory.total()).with("free", free))
-        }
+        _ => Err(short(&row.name, memory.total(), free)),
     }
 }
 
-fn estimate(row: &Model, file: &ModelFile, options: &LoadOptions) -> Result<Memory> {
-    huacaya_engine::Model::estimate(&file.path, options).map_err(|error| Error::of_model(&row.name, error))
+/// Refused for want of memory, in bytes.
+fn short(name: &str, needed: u64, free: u64) -> Error {
+    let detail = format!("{name} needs {needed} bytes of memory, {free} are free");
+    Error::new(Code::MemoryShort, detail).with("model", name).with("needed", needed).with("free", free)
+}
+
+fn estimate(name: &str, file: &ModelFile, options: &LoadOptions) -> Result<Memory> {
+    huacaya_engine::Model::estimate(&file.path, options).map_err(|error| Error::of_model(name, error))
 }
 
 /// Memory that programs could take now.
@@ -194,17 +280,31 @@ pub(crate) fn verdict(total: u64, free: u64) -> Verdict {
     }
 }
 
-/// What is needed against what is free, with the shorter contexts that would fit.
+/// What is needed against what is free, with what would fit: the context halved and halved again, each with the keys and
+/// values that lose the least.
 fn compare(memory: &Memory, free: u64) -> Fit {
     let total = memory.total();
     let verdict = verdict(total, free);
     let context = memory.context as u32;
-    let shorter = std::iter::successors(Some(context / 2), |context| Some(context / 2));
-    let choices = (shorter.take_while(|context| *context >= CONTEXT_LEAST))
-        .map(|context| FitChoice { context, total: memory.at(context as usize).total() })
-        .filter(|choice| choice.total <= free)
+    let wanted = memory.kv_format();
+    // From many bits to few; those that are wanted, and fewer.
+    let smaller = KvFormat::ALL.into_iter().skip_while(|kv| Some(*kv) != wanted).skip(1);
+    let kinds: Vec<(Option<String>, Memory)> = std::iter::once((None, memory.clone()))
+        .chain(smaller.filter_map(|kv| Some((Some(kv.name().to_string()), memory.in_kv(kv)?))))
         .collect();
-    Fit { context, weights: memory.weights, kv: memory.kv(), scratch: memory.scratch, total, free, verdict, choices }
+    let choice = |context: u32| {
+        let at = |(kv, memory): &(Option<String>, Memory)| FitChoice {
+            context,
+            kv: kv.clone(),
+            total: memory.at(context as usize).total(),
+        };
+        kinds.iter().map(at).find(|choice| choice.total <= free)
+    };
+    let contexts = std::iter::successors(Some(context), |context| Some(context / 2));
+    let contexts = contexts.take_while(|other| *other == context || *other >= CONTEXT_LEAST);
+    let choices = if total <= free { Vec::new() } else { contexts.filter_map(choice).collect() };
+    let (weights, kv, scratch, draft) = (memory.weights, memory.kv(), memory.scratch, memory.beside);
+    Fit { context, weights, kv, scratch, draft, total, free, verdict, choices }
 }
 
 impl App {
@@ -213,10 +313,21 @@ impl App {
         self.inner.place.held()
     }
 
-    /// Loads a model as a job.
-    pub(crate) async fn load_model(&self, model: ModelId, context: Option<u32>, anyway: bool) -> Result<JobId> {
+    /// Loads a model as a job. `kv`: what keys and values are kept in, instead of what is set.
+    pub(crate) async fn load_model(
+        &self,
+        model: ModelId,
+        context: Option<u32>,
+        kv: Option<String>,
+        anyway: bool,
+    ) -> Result<JobId> {
+        if let Some(kv) = kv.as_ref().filter(|kv| KvFormat::from_name(kv).is_none()) {
+            let reason = format!("keys and values are not kept in `{kv}`");
+            let error = Error::new(Code::WrongArguments, reason.clone());
+            return Err(error.with("command", "load_model").with("reason", reason));
+        }
         let (row, _) = self.loadable_model(model).await?;
-        Ok(self.start_job(Task::Load { model, name: row.name, context, anyway, tune: false }).await?.id)
+        Ok(self.start_job(Task::Load { model, name: row.name, context, kv, anyway, tune: false }).await?.id)
     }
 
     pub(crate) async fn unload_model(&self, model: ModelId) -> Result<()> {
@@ -256,22 +367,39 @@ impl App {
 
     pub(crate) async fn estimate(&self, model: ModelId, context: Option<u32>) -> Result<Fit> {
         let (row, file) = self.loadable_model(model).await?;
-        let options = self.load_options(&row, context).await?;
+        let terms = self.terms(&row, file).await?;
+        let options = terms.options(self.wanted_context(&row, context).await?, None);
         let held = self.held_bytes();
-        blocking(move || Ok(compare(&estimate(&row, &file, &options)?, free_bytes() + held))).await
+        blocking(move || Ok(compare(&terms.memory(&row, &options)?, free_bytes() + held))).await
     }
 
-    /// How this model is loaded: context as asked for here, else as set for it, else by the person; device and template
-    /// as set.
-    async fn load_options(&self, row: &Model, context: Option<u32>) -> Result<LoadOptions> {
+    /// The context as asked for here, else as set by the person, else as set for the model.
+    async fn wanted_context(&self, row: &Model, context: Option<u32>) -> Result<Option<u32>> {
         parameters::check(&Parameters { context, ..Parameters::default() })?;
         let person: Option<Parameters> = self.setting("parameters").await?;
-        let context = context.or(person.and_then(|layer| layer.context)).or(row.parameters.context);
-        Ok(LoadOptions {
-            context: context.map(|tokens| tokens as usize),
+        Ok(context.or(person.and_then(|layer| layer.context)).or(row.parameters.context))
+    }
+
+    /// How this model is loaded: device, template, computing and draft as set. A draft whose file is not there is left out.
+    async fn terms(&self, row: &Model, file: ModelFile) -> Result<Terms> {
+        let draft = match row.draft {
+            Some(id) => match self.loadable_model(id).await {
+                Ok((Model { name, sha256, context_tokens, .. }, file)) => {
+                    Some(DraftTerms { id, name, sha256, context: context_tokens as usize, file })
+                }
+                Err(error) => {
+                    tracing::warn!(%error, model = row.id.0, "answered without the draft model");
+                    None
+                }
+            },
+            None => None,
+        };
+        Ok(Terms {
+            file,
             device: self.device().await?,
             template: crate::models::set_template(row).map(str::to_string),
-            ..self.computing().await?.options()
+            set: self.computing().await?,
+            draft,
         })
     }
 
@@ -287,17 +415,17 @@ impl App {
         for _ in 0..TRIES_MAX {
             let hold = place.hold.clone().read_owned().await;
             let (row, file) = self.loadable_model(id).await?;
-            let wanted = self.load_options(&row, context).await?;
-            if let Some(lease) = place.lease(hold, side, |loaded| loaded.serves(id, &file, &wanted, context)) {
+            let wanted = self.terms(&row, file).await?;
+            if let Some(lease) = place.lease(hold, side, |loaded| loaded.serves(id, &wanted, context)) {
                 return Ok(lease);
             }
             if turn.is_none() {
                 turn = Some(place.turn.lock().await);
                 continue;
             }
-            let context = wanted.context.map(|tokens| tokens as u32);
-            let started =
-                self.start_job(Task::Load { model: id, name: row.name, context, anyway: false, tune: false }).await?;
+            let context = self.wanted_context(&row, context).await?;
+            let task = Task::Load { model: id, name: row.name, context, kv: None, anyway: false, tune: false };
+            let started = self.start_job(task).await?;
             let _wanted = Wanted { app: self, job: started.id };
             started.outcome().await?;
         }
@@ -316,8 +444,15 @@ impl App {
                 continue;
             }
             let (path, model) = (file.path.clone(), Arc::clone(&lease.model));
-            let name = row.name.clone();
-            let read = move || Adapter::load(&path, &model).map_err(|error| of_adapter(&name, error));
+            let (name, room) = (row.name.clone(), self.inner.place.room(free_bytes()));
+            let read = move || {
+                let wrong = |error| of_adapter(&name, error);
+                let needed = Adapter::estimate(&path).map_err(wrong)?;
+                if needed > room {
+                    return Err(short(&name, needed, room));
+                }
+                Adapter::load(&path, &model).map_err(wrong)
+            };
             let adapter = Arc::new(blocking(read).await?);
             lease.adapters().insert(one.model, (file, adapter.clone()));
             ready.push(Beside { name: row.name, adapter, strength: one.strength });
@@ -336,21 +471,15 @@ fn of_adapter(name: &str, error: huacaya_engine::Error) -> Error {
 
 impl Loaded {
     /// Whether this is what was asked for. A context that nobody asked for is no reason to load again.
-    fn serves(&self, id: ModelId, file: &ModelFile, wanted: &LoadOptions, context: Option<u32>) -> bool {
-        self.id == id
-            && self.file == *file
-            && self.options.device == wanted.device
-            && self.options.template == wanted.template
-            && (self.options.candle, self.options.threads, self.options.kernels, self.options.kv)
-                == (wanted.candle, wanted.threads, wanted.kernels, wanted.kv)
-            && context.is_none_or(|tokens| self.model.context() == tokens as usize)
+    fn serves(&self, id: ModelId, terms: &Terms, context: Option<u32>) -> bool {
+        self.id == id && self.terms == *terms && context.is_none_or(|tokens| self.model.context() == tokens as usize)
     }
 }
 
 /// The window's model, which left the memory for a while, and how it was asked for. What programs use comes when they ask.
 pub(crate) struct Before {
     model: ModelId,
-    context: Option<u32>,
+    asked: Asked,
 }
 
 impl Before {
@@ -359,7 +488,8 @@ impl Before {
         if app.inner.place.of_window().is_some() || app.inner.closing() {
             return;
         }
-        if let Err(error) = app.inner.runtime.block_on(app.load_model(self.model, self.context, false)) {
+        let (context, kv) = (self.asked.context, self.asked.kv.map(|kv| kv.name().to_string()));
+        if let Err(error) = app.inner.runtime.block_on(app.load_model(self.model, context, kv, false)) {
             tracing::warn!(%error, model = self.model.0, "the model that was in memory before is not loaded again");
         }
     }
@@ -394,9 +524,7 @@ pub(crate) fn quiet(app: &App, watch: Watch<'_>) -> Result<Quiet> {
             }
         }
     })?;
-    let before = place
-        .of_window()
-        .map(|loaded| Before { model: loaded.id, context: loaded.options.context.map(|tokens| tokens as u32) });
+    let before = place.of_window().map(|loaded| Before { model: loaded.id, asked: loaded.asked });
     let gone = place.take_all();
     runtime.block_on(app.note_gone(&gone))?;
     Ok(Quiet { before, _hold: hold })
@@ -406,10 +534,5 @@ pub(crate) fn quiet(app: &App, watch: Watch<'_>) -> Result<Quiet> {
 pub(crate) fn check_room(name: &str, path: &Path, options: &LoadOptions) -> Result<()> {
     let memory = huacaya_engine::Model::estimate(path, options).map_err(|error| Error::of_model(name, error))?;
     let free = free_bytes();
-    if memory.total() <= free {
-        return Ok(());
-    }
-    let detail = format!("{name} needs {} bytes of memory, {free} are free", memory.total());
-    let error = Error::new(Code::MemoryShort, detail).with("model", name);
-    Err(error.with("needed", memory.total()).with("free", free))
+    if memory.total() <= free { Ok(()) } else { Err(short(name, memory.total(), free)) }
 }

@@ -34,11 +34,13 @@ pub struct Fit {
     pub weights: u64,
     pub kv: u64,
     pub scratch: u64,
+    /// Of the model that guesses ahead, where one is set.
+    pub draft: u64,
     pub total: u64,
     /// What would be free once the model in memory now is gone.
     pub free: u64,
     pub verdict: Verdict,
-    /// Shorter contexts that fit, the longest first.
+    /// What would fit, the longest context first; for each the keys and values that lose the least.
     pub choices: Vec<FitChoice>,
 }
 
@@ -54,6 +56,8 @@ pub enum Verdict {
 #[derive(Clone, Debug, PartialEq, Serialize, TS)]
 pub struct FitChoice {
     pub context: u32,
+    /// Where keys and values must be kept in fewer bits than they would be: "q8_0", "q4_0".
+    pub kv: Option<String>,
     pub total: u64,
 }
 
@@ -72,6 +76,19 @@ pub struct InList {
     pub parameters: Parameters,
     /// What the person set.
     pub template: Option<String>,
+}
+
+/// Why a model cannot guess ahead for another, or could not be looked at.
+pub(crate) fn of_draft(model: &str, draft: &str, error: huacaya_engine::Error) -> Error {
+    match error {
+        huacaya_engine::Error::Draft { what } => unfit_draft(model, draft, &what),
+        error => Error::of_model(draft, error),
+    }
+}
+
+fn unfit_draft(model: &str, draft: &str, reason: &str) -> Error {
+    let detail = format!("{draft} cannot guess ahead for {model}: {reason}");
+    Error::new(Code::DraftUnfit, detail).with("model", model).with("draft", draft).with("reason", reason)
 }
 
 /// The template that the person set for a model.
@@ -200,17 +217,22 @@ impl App {
         template: Option<String>,
         parameters: Parameters,
         persona: Option<PersonaId>,
+        draft: Option<ModelId>,
     ) -> Result<()> {
         parameters::check(&parameters)?;
         if let Some(persona) = persona {
             self.inner.store.persona(persona).await?;
         }
         let (row, file) = self.ready_model(model).await?;
+        if let Some(draft) = draft.filter(|draft| row.draft != Some(*draft)) {
+            self.check_draft(draft, &row, &file).await?;
+        }
         let (name, set) = (row.name.clone(), template.is_some());
         let facts = blocking(move || import::facts(&file.path, &name, template.as_deref())).await?;
         let change = move |row: &mut Model| {
             row.parameters = parameters;
             row.persona = persona;
+            row.draft = draft;
             row.kind = facts.kind;
             row.template = facts.template;
             row.template_source = if set { SET.to_string() } else { facts.template_source };
@@ -218,6 +240,17 @@ impl App {
         };
         self.inner.store.update_model(model, change).await?;
         Ok(())
+    }
+
+    /// Refuses a model that cannot guess ahead for this one.
+    async fn check_draft(&self, draft: ModelId, model: &Model, file: &ModelFile) -> Result<()> {
+        let (small, small_file) = self.loadable_model(draft).await?;
+        let (name, other, path) = (model.name.clone(), small.name.clone(), file.path.clone());
+        if small.id == model.id {
+            return Err(unfit_draft(&name, &other, "it is the model itself"));
+        }
+        let check = move || huacaya_engine::check_draft(&small_file.path, &path);
+        blocking(move || check().map_err(|error| of_draft(&name, &other, error))).await
     }
 
     pub(crate) async fn templates(&self, model: ModelId) -> Result<Vec<String>> {

@@ -10,6 +10,7 @@ use crate::{
     network, parameters,
     queue::DOWNLOADS_MAX,
     serving,
+    sharing::{self, Sharing},
 };
 
 /// A system prompt is the longest.
@@ -26,8 +27,8 @@ impl App {
         if network::KEYS.contains(&key.as_str()) {
             self.renew_network().await?;
         }
-        if key == computing::QUIET {
-            self.set_quiet(value.as_bool().unwrap_or(false));
+        if key == sharing::QUIET {
+            self.set_quiet(self.sharing().await? == Sharing::On);
         }
         if key == "downloads_at_once" {
             self.fill_queue().await?;

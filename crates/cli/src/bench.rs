@@ -1,13 +1,17 @@
 //! `bench`: how fast a model loads, reads and writes on this computer.
 
 use std::{
+    fmt::Write as _,
     io::{Write, stdout},
     ops::ControlFlow,
     time::{Duration, Instant},
 };
 
 use clap::Args;
-use huacaya_app::engine::measure::{self, PeakMeter, Speed, SpeedOptions};
+use huacaya_app::engine::{
+    KvFormat,
+    measure::{self, PeakMeter, Speed, SpeedOptions},
+};
 use serde_json::json;
 
 use crate::{
@@ -62,8 +66,11 @@ pub fn run(options: &BenchOptions) -> Result<(), Failure> {
     let Speed { prefill, decode, rounds, prefill_samples, decode_samples } = found;
     let peak = memory.peak().map(|peak| peak.highest);
     let mut out = stdout();
+    let model = &loaded.model;
     if options.json {
         let found = json!({
+            "backend": model.backend_name(), "kernels": model.kernels(), "threads": model.threads(),
+            "kv": model.kv_format().map(KvFormat::name),
             "prefill_tokens_per_second": prefill.tokens_per_second,
             "decode_tokens_per_second": decode.tokens_per_second,
             "prefill_samples": prefill_samples,
@@ -75,7 +82,7 @@ pub fn run(options: &BenchOptions) -> Result<(), Failure> {
             "load_ms": load_ms,
             "peak_bytes": peak,
             "peak_memory_bytes": peak,
-            "device": loaded.model.device(),
+            "device": model.device(),
         });
         writeln!(out, "{found}")?;
         return Ok(());
@@ -86,7 +93,11 @@ pub fn run(options: &BenchOptions) -> Result<(), Failure> {
             rate.tokens_per_second, rate.ms_per_token, rate.tokens
         )
     };
-    writeln!(out, "device  {}\nload    {load_ms:>9} ms", loaded.model.device())?;
+    let mut device = format!("{}, {}", model.device(), model.backend_name());
+    if let Some(way) = model.way() {
+        let _ = write!(device, ", {} threads of {}, {} cache", way.threads, way.kernels, way.kv.name());
+    }
+    writeln!(out, "device  {device}\nload    {load_ms:>9} ms")?;
     writeln!(out, "{}\n{}", line("read", prefill), line("write", decode))?;
     if let Some(bytes) = peak {
         writeln!(out, "memory  {:>9.0} MB at most", bytes as f64 / 1e6)?;

@@ -12,12 +12,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-use clap::Args;
+use clap::{
+    Args,
+    builder::{PossibleValuesParser, TypedValueParser},
+};
 use huacaya_app::{
-    App, Places,
-    computing::Here,
+    App, Error, Places,
+    computing::{Here, Kept},
     devices,
-    engine::{LoadOptions, Model},
+    engine::{KvFormat, LoadOptions, Model},
     progress::Progress,
     rows::Parameters,
 };
@@ -54,9 +57,12 @@ pub struct ModelOptions {
 /// Where models run, and on how many threads.
 #[derive(Args)]
 pub struct ComputeOptions {
-    /// Threads to compute with
+    /// Threads to compute with, instead of what is set or was measured in the library
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u16).range(1..))]
     pub threads: Option<u16>,
+    /// What keys and values are kept in on a processor: a smaller format holds longer texts, at a price in accuracy
+    #[arg(long, value_name = "FORMAT", value_parser = kv_formats())]
+    pub kv: Option<KvFormat>,
     /// Where to compute: cpu, gpu:0 (or a part of its name), cuda:0, metal
     #[arg(long, value_name = "DEVICE", value_parser = device)]
     pub backend: Option<String>,
@@ -137,32 +143,58 @@ impl ModelOptions {
         self.with_threads()?;
         let stop = Stop::listen()?;
         let (path, parameters, set) = find(&self.model)?;
+        let kept = self.kept()?;
         let options = LoadOptions {
             context: self.context.or(parameters.context.map(|tokens| tokens as usize)),
             device: self.compute.backend.clone(),
             template: self.template.clone().or(set),
-            ..LoadOptions::default()
+            ..kept.options()
         };
         let mut meter = Meter::new("loading", self.quiet);
         let mut watch = |progress: Progress| {
             meter.show(progress);
             if stop.asked() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         };
-        let model = Model::load(&path, &options, &mut watch).map_err(|error| Failure::of_model(&path, error))?;
+        let model = Model::load(&path, &options, &mut watch);
         meter.clear();
+        let mut model = model.map_err(|error| Failure::of_model(&path, error))?;
+        kept.apply(&mut model).map_err(|error| Failure::of_model(&path, error))?;
+        if let (Some(wanted), found) = (self.compute.kv, model.kv_format())
+            && found != Some(wanted)
+        {
+            let found = found.map_or("f32 or f16 as another decoder does", KvFormat::name);
+            let wanted = wanted.name();
+            return Err(Failure::Said(format!(
+                "{}: keys and values cannot be kept in {wanted} here, but in {found}\nhelp: leave --kv out",
+                path.display()
+            )));
+        }
         if let (Some(backend), Some(reason)) = (&self.compute.backend, model.fell_back()) {
             return Err(Failure::Said(format!("{backend} cannot be used: {reason}\nhelp: leave --backend out")));
         }
-        Ok(Loaded { path, model: Arc::new(model), parameters, stop })
+        let model = Arc::new(model);
+        kept.share(&model);
+        Ok(Loaded { path, model, parameters, stop })
     }
 
     /// Loads another model for the same device, whose prompts are rendered by the first.
     pub fn load_beside(&self, name: &str, stop: &Stop) -> Result<Arc<Model>, Failure> {
         let (path, ..) = find(name)?;
-        let options = LoadOptions { device: self.compute.backend.clone(), ..LoadOptions::default() };
+        let kept = self.kept()?;
+        let options = LoadOptions { device: self.compute.backend.clone(), ..kept.options() };
         let mut watch = |_| if stop.asked() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
-        let model = Model::load(&path, &options, &mut watch).map_err(|error| Failure::of_model(&path, error))?;
-        Ok(Arc::new(model))
+        let mut model = Model::load(&path, &options, &mut watch).map_err(|error| Failure::of_model(&path, error))?;
+        kept.apply(&mut model).map_err(|error| Failure::of_model(&path, error))?;
+        let model = Arc::new(model);
+        kept.share(&model);
+        Ok(model)
+    }
+
+    /// What the library says about computing, under what the command line says.
+    fn kept(&self) -> Result<Kept, Failure> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let places = Places::find()?;
+        Ok(runtime.block_on(Kept::of(&places)).under(self.compute.threads.map(usize::from), self.compute.kv))
     }
 
     /// Starts this program again with the number of threads in its environment, where it is not there yet.
@@ -179,6 +211,12 @@ impl ModelOptions {
         #[cfg(not(unix))]
         std::process::exit(again.status()?.code().unwrap_or(1));
     }
+}
+
+fn kv_formats() -> impl TypedValueParser<Value = KvFormat> {
+    // The names are those that it knows.
+    PossibleValuesParser::new(KvFormat::ALL.map(KvFormat::name))
+        .map(|name| KvFormat::from_name(&name).unwrap_or_default())
 }
 
 /// A path that is there, or else a name in the library, with what is set for it there.

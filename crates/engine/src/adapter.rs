@@ -106,6 +106,13 @@ impl Adapter {
         Ok(Adapter { id, model: model.id(), path: opened.path().to_path_buf(), pairs })
     }
 
+    /// Bytes that the adapter in a folder would take in memory, from its header alone.
+    pub fn estimate(folder: &Path) -> Result<u64> {
+        let values = |shape: &[usize]| shape.iter().map(|&n| n as u64).product::<u64>();
+        let opened = huacaya_weights::Adapter::open(folder)?;
+        Ok(opened.list().iter().map(|tensor| values(&tensor.shape) * size_of::<f32>() as u64).sum())
+    }
+
     /// `out` and what is added to it for this part of this layer. `x`: (rows, in), `out`: (rows, out)
     pub(crate) fn add(
         &self,

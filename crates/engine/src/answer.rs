@@ -79,7 +79,7 @@ impl Answer {
         request.adapters = effective(request.adapters, &request.model)?;
         request.draft = request.draft.filter(|_| request.speculate);
         if let Some(draft) = &request.draft {
-            Draft::check(draft, &request.model)?;
+            Draft::check(draft.tokenizer(), request.model.tokenizer())?;
         }
         let mark = mark(&request.adapters);
         let (rendered, branches, sampler) = Answer::prepare(&request, &mark, sessions)?;

@@ -41,9 +41,12 @@ pub use engine::{Engine, Request, Score, Scores, embed};
 pub use error::{Error, Result};
 pub use grammar::{Fault as GrammarFault, Grammar};
 pub use graphics::{GPU_VARIABLE, graphics_child, graphics_devices};
-pub use huacaya_kernels::{InstructionSet, KERNELS_VARIABLE, physical_cores};
+pub use huacaya_kernels::{InstructionSet, KERNELS_VARIABLE, Kernels, physical_cores};
 pub use memory::Memory;
-pub use model::{BACKEND_VARIABLE, Description, Extension, Kind, LoadOptions, Model, POSITIONS_LEAST, Way};
+pub use model::{
+    BACKEND_VARIABLE, Description, Extension, Kind, LoadOptions, Model, POSITIONS_LEAST, Way, candle_is_forced,
+};
 pub use native::{CHUNK, KvFormat};
+pub use speculation::check_draft;
 pub use stream::{Event, Finish, Stats, Stopper, TokenStream};
 pub use text::STOP_BYTES_MAX;

@@ -33,8 +33,8 @@ pub struct Memory {
     pub kv_per_token: u64,
     /// What one step needs beside them, at the chosen context.
     pub scratch: u64,
-    /// What adapters that are used beside the model take.
-    pub adapters: u64,
+    /// What is used beside the model takes: adapters, a model that guesses ahead.
+    pub beside: u64,
     /// The chosen context, in tokens.
     pub context: usize,
     config: Config,
@@ -72,12 +72,31 @@ impl Memory {
             };
         }
         let config = config.clone();
-        Ok(Memory { weights, kv_per_token: 0, scratch: 0, adapters: 0, context, config, holder }.at(context))
+        Ok(Memory { weights, kv_per_token: 0, scratch: 0, beside: 0, context, config, holder }.at(context))
     }
 
-    /// With adapters beside the model, which take this many bytes.
-    pub fn beside(&self, adapters: u64) -> Memory {
-        Memory { adapters, ..self.clone() }
+    /// With so many bytes more for what is used beside the model.
+    pub fn with(&self, bytes: u64) -> Memory {
+        Memory { beside: self.beside + bytes, ..self.clone() }
+    }
+
+    /// The same model with keys and values kept in another format; `None` where nothing can be chosen: another decoder
+    /// computes, or heads are no whole blocks of it.
+    pub fn in_kv(&self, kv: KvFormat) -> Option<Memory> {
+        match self.holder {
+            Holder::Native { chunk, .. } if kv_bytes_per_token(&self.config, kv).is_ok() => {
+                Some(self.held_by(Holder::Native { kv, chunk }))
+            }
+            _ => None,
+        }
+    }
+
+    /// What keys and values are kept in, where that can be chosen.
+    pub fn kv_format(&self) -> Option<KvFormat> {
+        match self.holder {
+            Holder::Native { kv, .. } => Some(kv),
+            Holder::Candle { .. } => None,
+        }
     }
 
     /// Keys and values of the whole context.
@@ -86,7 +105,7 @@ impl Memory {
     }
 
     pub fn total(&self) -> u64 {
-        self.weights + self.kv() + self.scratch + self.adapters
+        self.weights + self.kv() + self.scratch + self.beside
     }
 
     /// The same model held for other computing.
@@ -233,7 +252,7 @@ mod tests {
                 weights: 5,
                 kv_per_token: 0,
                 scratch: 0,
-                adapters: 0,
+                beside: 0,
                 context: 0,
                 config: config.clone(),
                 holder,
@@ -243,9 +262,12 @@ mod tests {
         let native = of(Holder::Native { kv: KvFormat::F16, chunk: CHUNK });
         assert_eq!((native.kv_per_token, native.kv()), (64 << 10, 256 << 20));
         assert_eq!(of(Holder::Native { kv: KvFormat::Q8_0, chunk: CHUNK }).kv_per_token, (64 << 10) / 32 * 17);
-        assert_eq!(native.beside(7).total(), native.total() + 7);
+        assert_eq!(native.with(7).with(2).at(512).total(), native.at(512).total() + 9);
+        let small = native.in_kv(KvFormat::Q4_0).unwrap();
+        assert_eq!((small.kv_per_token, small.kv_format()), ((64 << 10) / 64 * 18, Some(KvFormat::Q4_0)));
         let memory = of(Holder::Candle { on_cpu: true });
         assert_eq!((memory.kv_per_token, memory.kv()), (128 << 10, 512 << 20));
+        assert_eq!((memory.in_kv(KvFormat::Q4_0), memory.kv_format()), (None, None));
         assert_eq!(memory.total(), 5 + memory.kv() + memory.scratch);
         // Attention's table for 64 rows: 32 heads * 4096 positions * 4 bytes, three of them at a time.
         assert!(memory.scratch > 3 * (32 << 20) && memory.scratch < 256 << 20, "{}", memory.scratch);

@@ -71,7 +71,7 @@ pub struct LoadOptions {
     pub threads: Option<usize>,
     /// Rows of a step; `None`: [`crate::CHUNK`].
     pub chunk: Option<usize>,
-    /// `None`: what `HUACAYA_KERNELS` says, else the best that the processor has.
+    /// Where `HUACAYA_KERNELS` forces none. `None`: the best that the processor has.
     pub kernels: Option<InstructionSet>,
     /// The reference decoder even where ours could compute.
     pub candle: bool,
@@ -80,14 +80,19 @@ pub struct LoadOptions {
     pub positions: Option<usize>,
 }
 
+/// Whether [`BACKEND_VARIABLE`] asks for the reference decoder, whatever the options say. Always the same in one process.
+pub fn candle_is_forced() -> bool {
+    static FORCED: OnceLock<bool> = OnceLock::new();
+    *FORCED.get_or_init(|| std::env::var(BACKEND_VARIABLE).is_ok_and(|name| name == "candle"))
+}
+
 impl LoadOptions {
     /// How our own decoder would compute the model; why not, where it cannot.
     fn native(&self, config: &Config, on_cpu: bool) -> Result<Settings, String> {
-        static ASKED: OnceLock<bool> = OnceLock::new();
         if !on_cpu {
             return Err("it computes on processors only".to_string());
         }
-        if self.candle || *ASKED.get_or_init(|| std::env::var(BACKEND_VARIABLE).is_ok_and(|name| name == "candle")) {
+        if self.candle || candle_is_forced() {
             return Err("the reference decoder was asked for".to_string());
         }
         if let Some(reason) = native::refuses(config) {
@@ -100,7 +105,9 @@ impl LoadOptions {
                 KvFormat::F16
             }
         };
-        let kernels = self.kernels.and_then(Kernels::of).unwrap_or_else(Kernels::chosen);
+        let choice = Kernels::choice();
+        let wanted = self.kernels.filter(|_| !choice.forced).and_then(Kernels::of);
+        let kernels = wanted.unwrap_or(choice.kernels);
         Ok(Settings { kernels, threads: self.threads, chunk: self.chunk.unwrap_or(CHUNK).max(2), kv })
     }
 
@@ -169,6 +176,8 @@ pub struct Description {
     pub architecture: String,
     /// "Q4_K_M", "F16", …
     pub quantization: String,
+    /// In words, what must agree for two models to be computed as fast: all but the values of the weights.
+    pub shape: String,
     pub file_bytes: u64,
     pub parameter_count: u64,
     /// What it was made for, in tokens.
@@ -219,7 +228,8 @@ impl Computing {
             Ok(settings) => {
                 let decoder = native::Decoder::open(source, config, settings, watch)?;
                 let (kernels, threads) = (settings.kernels.set().name(), decoder.threads());
-                tracing::info!(kernels, threads, kv = settings.kv.name(), "the native decoder computes");
+                let reason = Kernels::choice().reason;
+                tracing::info!(kernels, reason, threads, kv = settings.kv.name(), "the native decoder computes");
                 Ok(Computing::Native(Arc::new(decoder)))
             }
             Err(reason) => {
@@ -489,11 +499,13 @@ fn text_side(source: &Source, set: Option<&str>) -> Result<(Tokenizer, Template)
 
 fn description(source: &Source, tokenizer: &Tokenizer, template: &Template) -> Description {
     let is_base = template.name() == NO_TEMPLATE;
+    let quantization = quantization(source);
     Description {
         name: source.name(),
         kind: if is_base { Kind::Base } else { Kind::Chat },
         architecture: source.config.architecture.name().to_string(),
-        quantization: quantization(source),
+        shape: shape(&source.config, &quantization),
+        quantization,
         file_bytes: source.checkpoint.size(),
         parameter_count: source.config.parameter_count(),
         context_tokens: source.config.context,
@@ -503,6 +515,18 @@ fn description(source: &Source, tokenizer: &Tokenizer, template: &Template) -> D
         takes_tools: template.calls().is_some(),
         warnings: tokenizer.warnings().iter().chain(template.warnings()).cloned().collect(),
     }
+}
+
+fn shape(config: &Config, quantization: &str) -> String {
+    let heads = format!("{}/{}x{}", config.heads, config.kv_heads, config.head_size);
+    format!(
+        "{} {} layers, {} wide, {heads} heads, {} ffn, {} pieces, {quantization}",
+        config.architecture.name(),
+        config.layers,
+        config.hidden,
+        config.ffn,
+        config.vocabulary,
+    )
 }
 
 /// The name of a mix as llama.cpp numbers it in `general.file_type`, or the format that most values have.

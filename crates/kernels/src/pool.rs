@@ -171,6 +171,11 @@ impl Shared {
     }
 }
 
+/// How many of `threads` leave one of `cores` free; at least one.
+fn beside_others(threads: usize, cores: usize) -> usize {
+    threads.min(cores).saturating_sub(1).max(1)
+}
+
 /// Looks for some microseconds. False where it was in vain.
 fn spin_until(done: impl Fn() -> bool) -> bool {
     let mut began = None;
@@ -237,9 +242,10 @@ impl Pool {
         self.shared.allowed.store(threads.max(1), Ordering::Relaxed);
     }
 
-    /// Leaves one core free while the person uses the machine, or takes it again.
+    /// Leaves one core free while the person uses the machine, or takes it again. Where there are more threads than cores,
+    /// one thread less would leave none free.
     pub fn set_quiet(&self, quiet: bool) {
-        self.allow(if quiet { self.threads() - 1 } else { self.threads() });
+        self.allow(if quiet { beside_others(self.threads(), physical_cores()) } else { self.threads() });
     }
 
     /// Calls `work` once for each number below `count`, spread over the threads, and comes back when all are done. Called

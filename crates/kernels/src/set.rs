@@ -11,8 +11,6 @@ pub enum InstructionSet {
     AvxVnni,
     /// Avx2 with AVX-512 F, BW, VL, DQ and VNNI.
     Avx512,
-    /// Avx512 with AMX tiles and int8 products, and the system's permission to use them.
-    Amx,
     /// NEON with dotprod.
     Neon,
     /// Neon with i8mm.
@@ -21,12 +19,11 @@ pub enum InstructionSet {
 
 impl InstructionSet {
     /// Every set; of those that a machine has, a later one is the better one.
-    pub const ALL: [InstructionSet; 7] = [
+    pub const ALL: [InstructionSet; 6] = [
         InstructionSet::Portable,
         InstructionSet::Avx2,
         InstructionSet::AvxVnni,
         InstructionSet::Avx512,
-        InstructionSet::Amx,
         InstructionSet::Neon,
         InstructionSet::NeonI8mm,
     ];
@@ -38,7 +35,6 @@ impl InstructionSet {
             InstructionSet::Avx2 => "avx2",
             InstructionSet::AvxVnni => "avx-vnni",
             InstructionSet::Avx512 => "avx512",
-            InstructionSet::Amx => "amx",
             InstructionSet::Neon => "neon",
             InstructionSet::NeonI8mm => "neon-i8mm",
         }
@@ -75,7 +71,6 @@ mod processor {
             InstructionSet::Avx2 => avx2(),
             InstructionSet::AvxVnni => avx2() && is_x86_feature_detected!("avxvnni"),
             InstructionSet::Avx512 => avx512(),
-            InstructionSet::Amx => avx512() && amx::is_permitted(),
             _ => false,
         }
     }
@@ -95,57 +90,6 @@ mod processor {
             && is_x86_feature_detected!("avx512vl")
             && is_x86_feature_detected!("avx512dq")
             && is_x86_feature_detected!("avx512vnni")
-    }
-
-    /// Tiles are state that Linux gives to a process on request only; elsewhere they are not used.
-    #[cfg(target_os = "linux")]
-    mod amx {
-        use std::arch::{asm, x86_64::__cpuid_count};
-        use std::sync::OnceLock;
-
-        /// `arch_prctl`'s number on x86-64, its code for this request, and the state's number (XTILEDATA).
-        const ARCH_PRCTL: u64 = 158;
-        const ARCH_REQ_XCOMP_PERM: u64 = 0x1023;
-        const TILE_DATA: u64 = 18;
-        /// Bits of EDX of CPUID leaf 7: amx-tile and amx-int8.
-        const TILE: u32 = 1 << 24;
-        const INT8: u32 = 1 << 25;
-
-        pub fn is_permitted() -> bool {
-            static PERMITTED: OnceLock<bool> = OnceLock::new();
-            *PERMITTED.get_or_init(|| has_tiles() && request())
-        }
-
-        /// Asked only where AVX-512 was found, so leaf 7 is there.
-        fn has_tiles() -> bool {
-            __cpuid_count(7, 0).edx & (TILE | INT8) == TILE | INT8
-        }
-
-        /// Asks the kernel for the tiles of this process: of all its threads, for its whole life. 0 is yes.
-        #[allow(unsafe_code)]
-        fn request() -> bool {
-            let answer: i64;
-            // SAFETY: a system call that changes nothing but what the process may use; `syscall` overwrites rcx and r11.
-            unsafe {
-                asm!(
-                    "syscall",
-                    inlateout("rax") ARCH_PRCTL => answer,
-                    in("rdi") ARCH_REQ_XCOMP_PERM,
-                    in("rsi") TILE_DATA,
-                    lateout("rcx") _,
-                    lateout("r11") _,
-                    options(nostack)
-                );
-            }
-            answer == 0
-        }
-    }
-
-    #[cfg(not(target_os = "linux"))]
-    mod amx {
-        pub fn is_permitted() -> bool {
-            false
-        }
     }
 }
 

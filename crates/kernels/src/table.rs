@@ -23,6 +23,8 @@ pub const KERNELS_VARIABLE: &str = "HUACAYA_KERNELS";
 #[derive(Clone)]
 pub struct Choice {
     pub kernels: &'static Kernels,
+    /// `HUACAYA_KERNELS` names this set: it goes before every setting and every measurement.
+    pub forced: bool,
     /// A sentence for the log and for `doctor`; `None` where nothing was asked for.
     pub reason: Option<String>,
 }
@@ -55,14 +57,12 @@ mod sets {
         vector: vector::AVX512,
         attention: attention::AVX512,
     };
-    static AMX: Kernels = Kernels { set: InstructionSet::Amx, matmul: matmul::amx::TABLE, ..copy_of(&AVX512) };
 
     pub fn table(set: InstructionSet) -> Option<&'static Kernels> {
         match set {
             InstructionSet::Avx2 => Some(&AVX2),
             InstructionSet::AvxVnni => Some(&AVX_VNNI),
             InstructionSet::Avx512 => Some(&AVX512),
-            InstructionSet::Amx => Some(&AMX),
             _ => None,
         }
     }
@@ -145,7 +145,7 @@ fn choose(asked: Option<String>) -> Choice {
     let best = InstructionSet::best();
     let kernels = Kernels::of(best).unwrap_or(&PORTABLE);
     let Some(asked) = asked.filter(|name| !name.is_empty()) else {
-        return Choice { kernels, reason: None };
+        return Choice { kernels, forced: false, reason: None };
     };
     let reason = match InstructionSet::from_name(&asked) {
         None => {
@@ -154,10 +154,31 @@ fn choose(asked: Option<String>) -> Choice {
         }
         Some(set) => match Kernels::of(set) {
             Some(kernels) => {
-                return Choice { kernels, reason: Some(format!("{KERNELS_VARIABLE}={asked} asks for {set}")) };
+                let reason = Some(format!("{KERNELS_VARIABLE}={asked} asks for {set}"));
+                return Choice { kernels, forced: true, reason };
             }
             None => format!("{KERNELS_VARIABLE}={asked} asks for what this processor does not have; {best} is used"),
         },
     };
-    Choice { kernels, reason: Some(reason) }
+    Choice { kernels, forced: false, reason: Some(reason) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_set_that_this_machine_has_is_forced_and_the_reason_names_what_was_asked() {
+        let nothing = choose(None);
+        assert_eq!((nothing.kernels.set(), nothing.forced, nothing.reason), (InstructionSet::best(), false, None));
+        let forced = choose(Some("Portable".to_string()));
+        assert_eq!((forced.kernels.set(), forced.forced), (InstructionSet::Portable, true));
+        assert!(forced.reason.unwrap().contains("Portable"));
+        let other = if cfg!(target_arch = "aarch64") { "avx512" } else { "neon" };
+        for asked in ["avx9000", other] {
+            let ignored = choose(Some(asked.to_string()));
+            assert_eq!((ignored.kernels.set(), ignored.forced), (InstructionSet::best(), false));
+            assert!(ignored.reason.unwrap().contains(asked));
+        }
+    }
 }

@@ -223,6 +223,8 @@ pub fn add(sum: &mut Usage, one: &Usage) {
     sum.cached += one.cached;
     sum.completion += one.completion;
     sum.thought += one.thought;
+    sum.drafted += one.drafted;
+    sum.accepted += one.accepted;
 }
 
 /// Of all the answers to one prompt.
@@ -236,7 +238,11 @@ pub fn usage(used: &Usage) -> Value {
         "completion_tokens": used.completion,
         "total_tokens": used.prompt + used.completion,
         "prompt_tokens_details": {"cached_tokens": used.cached},
-        "completion_tokens_details": {"reasoning_tokens": used.thought},
+        "completion_tokens_details": {
+            "reasoning_tokens": used.thought,
+            "accepted_prediction_tokens": used.accepted,
+            "rejected_prediction_tokens": used.drafted - used.accepted,
+        },
     })
 }
 

@@ -42,7 +42,7 @@ pub use feed::Subscription;
 pub use folder::Folder;
 pub use ids::{ChatId, FolderId, JobId, MessageId, ModelId, PersonaId, ReportId, RequestId};
 pub use job::{Job, JobState};
-pub use message::{Attachment, Body, Finish, Made, Message, MessageState, Role, Stats};
+pub use message::{Attachment, Body, Finish, Made, MadeDraft, Message, MessageState, Role, Stats};
 pub use model::{Adapter, DeletedModel, HashState, Model, ModelFile, ModelKind, ModelState, Source};
 pub use parameters::{AnswerFormat, Parameters};
 pub use persona::{Example, Persona};

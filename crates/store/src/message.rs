@@ -80,7 +80,17 @@ pub struct Made {
     /// The words the reply was made to begin with; they are part of the text.
     pub begin: String,
     pub backend: String,
+    /// The model that guessed ahead, by name and SHA-256: with it a seed gives another draw. None in older rows.
+    #[serde(default)]
+    pub draft: Option<MadeDraft>,
     pub version: String,
+}
+
+/// A model that guessed ahead for another.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
+pub struct MadeDraft {
+    pub model_name: String,
+    pub model_sha256: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
@@ -108,6 +118,11 @@ pub struct Stats {
     pub first_token_ms: u32,
     /// From the first new token to the last.
     pub tokens_per_second: f32,
+    /// Tokens that were guessed ahead, and how many of them are in the answer; 0 in rows of older versions.
+    #[serde(default)]
+    pub drafted_tokens: u32,
+    #[serde(default)]
+    pub accepted_tokens: u32,
     pub finish: Finish,
     /// How many of the oldest turns were left out of the prompt, and the first message that the model saw.
     pub turns_dropped: u32,

@@ -121,6 +121,8 @@ pub struct Model {
     pub parameters: Parameters,
     /// The persona of new chats with this model.
     pub persona: Option<PersonaId>,
+    /// A smaller model with the same vocabulary that guesses ahead for this one.
+    pub draft: Option<ModelId>,
     /// The process that holds it in memory, and where it runs ("CPU", "CUDA", "Metal").
     pub loaded_by: Option<String>,
     pub device: Option<String>,
@@ -193,9 +195,12 @@ pub(crate) const V2: &str = "
     UPDATE models SET source = '{\"kind\":\"built_in\"}', hash = 'verified' WHERE bundled = 1;
 ";
 
-/// A persona that is deleted is not named.
+pub(crate) const V4: &str = "ALTER TABLE models ADD COLUMN draft INTEGER;";
+
+/// A persona, or a model that guesses, is not named once it is deleted.
 const SELECT: &str = "SELECT *,
-    (SELECT id FROM personas WHERE id = models.persona AND deleted_ms IS NULL) AS persona_now FROM models";
+    (SELECT id FROM personas WHERE id = models.persona AND deleted_ms IS NULL) AS persona_now,
+    (SELECT id FROM models AS others WHERE others.id = models.draft AND others.deleted_ms IS NULL) AS draft_now FROM models";
 
 fn read(row: &SqliteRow) -> Model {
     let id = ModelId(integer(row, "id"));
@@ -224,6 +229,7 @@ fn read(row: &SqliteRow) -> Model {
         thinks: flag(row, "thinks"),
         parameters: json(row, "parameters", &mut damaged).unwrap_or_default(),
         persona: optional_integer(row, "persona_now").map(PersonaId),
+        draft: optional_integer(row, "draft_now").map(ModelId),
         loaded_by: optional_text(row, "loaded_by"),
         device: optional_text(row, "device"),
         added_ms: integer(row, "added_ms"),
@@ -255,7 +261,7 @@ async fn write_row(conn: &mut SqliteConnection, model: &Model) -> sqlx::Result<(
         "UPDATE models SET name = ?, bundled = ?, kind = ?, state = ?, architecture = ?, quantization = ?,
             parameter_count = ?, context_tokens = ?, sha256 = ?, template = ?, template_source = ?, thinks = ?,
             parameters = ?, used_ms = ?, source = ?, family = ?, hash = ?, checked_ms = ?, in_storage = ?, adapter = ?,
-            persona = ? WHERE id = ?",
+            persona = ?, draft = ? WHERE id = ?",
     )
     .bind(&model.name)
     .bind(model.bundled)
@@ -278,6 +284,7 @@ async fn write_row(conn: &mut SqliteConnection, model: &Model) -> sqlx::Result<(
     .bind(model.in_storage)
     .bind(model.adapter.as_ref().map(to_json))
     .bind(model.persona)
+    .bind(model.draft)
     .bind(model.id)
     .execute(conn)
     .await?;
@@ -332,7 +339,7 @@ fn path_at(place: Vec<u8>) -> PathBuf {
 impl Store {
     /// A model file that passed its checks. `id`, `path`, `file_bytes`, `added_ms` and `loaded_by` of `model` are
     /// ignored. A row with the same path is replaced (and comes back if it was removed), and keeps its id, name,
-    /// parameters and persona.
+    /// parameters, persona and draft.
     pub async fn add_model(&self, model: Model, file: &ModelFile) -> Result<Model> {
         let mut write = self.write("add the model").await?;
         let attempt = write.attempt;
@@ -346,8 +353,8 @@ impl Store {
                     .await
                     .attempt(attempt)?;
                 let kept = require(conn, id).await?;
-                let Model { name, parameters, persona, used_ms, .. } = kept;
-                model = Model { name, parameters, persona, used_ms, ..model };
+                let Model { name, parameters, persona, draft, used_ms, .. } = kept;
+                model = Model { name, parameters, persona, draft, used_ms, ..model };
                 id
             }
             None => {

@@ -1,12 +1,15 @@
 //! Settings: a key and a JSON value each. Absent: the program's default.
 
+use std::path::Path;
+
 use serde::{Deserialize, Serialize};
-use sqlx::SqliteConnection;
+use sqlx::{Connection, SqliteConnection};
 use ts_rs::TS;
 
+use crate::backup::DATABASE;
 use crate::change::Note;
 use crate::error::Attempt;
-use crate::sql::{Damaged, json, text, to_json};
+use crate::sql::{Damaged, connect_to_read, json, text, to_json};
 use crate::{Result, Store};
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, TS)]
@@ -34,6 +37,18 @@ pub(crate) async fn load_all(conn: &mut SqliteConnection) -> sqlx::Result<Vec<Se
     let rows = sqlx::query("SELECT key, value FROM settings ORDER BY key").fetch_all(conn).await?;
     let read = |row| Some(Setting { key: text(row, "key"), value: json(row, "value", &mut Damaged::default())? });
     Ok(rows.iter().filter_map(read).collect())
+}
+
+/// The settings of a data folder, for a look: nothing is made, mended or locked there. None where it has no database.
+pub async fn peek(folder: &Path) -> Result<Vec<Setting>> {
+    let path = folder.join(DATABASE);
+    if !path.exists() {
+        return Ok(Vec::new());
+    }
+    let mut conn = connect_to_read(&path).await.attempt("be opened for a look")?;
+    let settings = load_all(&mut conn).await.attempt("read the settings")?;
+    conn.close().await.attempt("be closed")?;
+    Ok(settings)
 }
 
 impl Store {

@@ -38,6 +38,12 @@ pub(crate) async fn connect(path: &Path) -> sqlx::Result<SqliteConnection> {
     options(path).create_if_missing(true).connect().await
 }
 
+/// As it is: the journal and the file are left as they are found.
+pub(crate) async fn connect_to_read(path: &Path) -> sqlx::Result<SqliteConnection> {
+    let options = SqliteConnectOptions::new().filename(path).read_only(true).busy_timeout(BUSY_TIMEOUT);
+    options.disable_statement_logging().connect().await
+}
+
 /// Text, whatever the column holds: bytes that are not UTF-8 are replaced, a NULL is empty.
 pub(crate) fn text(row: &SqliteRow, column: &str) -> String {
     optional_text(row, column).unwrap_or_default()

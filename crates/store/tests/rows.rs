@@ -44,6 +44,7 @@ fn model(name: &str) -> Model {
         thinks: false,
         parameters: Parameters::default(),
         persona: None,
+        draft: None,
         loaded_by: None,
         device: None,
         added_ms: 0,
@@ -157,6 +158,7 @@ async fn a_models_origin_hash_and_adapter_are_kept_and_a_deleted_persona_is_not_
     let persona = store.add_persona(poet).await.unwrap().id;
     let source =
         Source::Hub { endpoint: "e".into(), repository: "o/n".into(), revision: "main".into(), file: "a.gguf".into() };
+    let small = store.add_model(model("small"), &file("/small.gguf")).await.unwrap().id;
     let row = Model {
         source,
         family: "Qwen3".into(),
@@ -167,6 +169,7 @@ async fn a_models_origin_hash_and_adapter_are_kept_and_a_deleted_persona_is_not_
         in_storage: true,
         adapter: Some(huacaya_store::Adapter { base: "羊驼".into(), rank: 64 }),
         persona: Some(persona),
+        draft: Some(small),
         ..model("x")
     };
     let id = store.add_model(row.clone(), &file("/a.gguf")).await.unwrap().id;
@@ -175,7 +178,11 @@ async fn a_models_origin_hash_and_adapter_are_kept_and_a_deleted_persona_is_not_
     let kept = store.model(id).await.unwrap();
     let of = |row: &Model| (row.source.clone(), row.family.clone(), row.kind, row.hash, row.checked_ms, row.in_storage);
     assert_eq!(of(&kept), of(&row));
-    assert_eq!((&kept.adapter, kept.persona), (&row.adapter, Some(persona)));
+    assert_eq!((&kept.adapter, kept.persona, kept.draft), (&row.adapter, Some(persona), Some(small)));
+    store.remove_model(small).await.unwrap();
+    assert_eq!(store.model(id).await.unwrap().draft, None);
+    store.restore_model(small).await.unwrap();
+    assert_eq!(store.model(id).await.unwrap().draft, Some(small));
     store.delete_persona(persona).await.unwrap();
     assert_eq!(store.model(id).await.unwrap().persona, None);
     store.restore_persona(persona).await.unwrap();

@@ -125,7 +125,11 @@ kernels: Array<string>,
 /**
  * Without hyper-threads: as many threads as are used where nothing says otherwise.
  */
-cores: number, threads_max: number, };
+cores: number, threads_max: number, now: ComputingNow, };
+
+export type ComputingNow = { model: string | null, backend: string, backend_why: Why, kernels: string | null, kernels_why: Why, kernels_ignored: string | null, threads: number | null, threads_why: Why, reason: string | null, };
+
+export type Why = "environment" | "setting" | "measured" | "usual";
 
 export type Connection = { at_ms: number, 
 /**
@@ -363,7 +367,7 @@ export type Finish = "end" | "stop_text" | "length" | "context" | "stopped";
 /**
  * What a model would need in memory, in bytes, compared with what is free.
  */
-export type Fit = { context: number, weights: number, kv: number, scratch: number, total: number, 
+export type Fit = { context: number, weights: number, kv: number, scratch: number, draft: number, total: number, 
 /**
  * What would be free once the model in memory now is gone.
  */
@@ -373,7 +377,7 @@ free: number, verdict: Verdict,
  */
 choices: Array<FitChoice>, };
 
-export type FitChoice = { context: number, total: number, };
+export type FitChoice = { context: number, kv: string | null, total: number, };
 
 export type Folder = { id: FolderId, name: string, open: boolean, };
 
@@ -576,7 +580,9 @@ adapters: Array<[string, number]>,
 /**
  * The words the reply was made to begin with; they are part of the text.
  */
-begin: string, backend: string, version: string, };
+begin: string, backend: string, draft: MadeDraft | null, version: string, };
+
+export type MadeDraft = { model_name: string, model_sha256: string | null, };
 
 /**
  * What could be made of a model.
@@ -731,7 +737,7 @@ parameters: Parameters,
 /**
  * The persona of new chats with this model.
  */
-persona: PersonaId | null, 
+persona: PersonaId | null, draft: ModelId | null, 
 /**
  * The process that holds it in memory, and where it runs ("CPU", "CUDA", "Metal").
  */
@@ -1202,7 +1208,7 @@ tokens: number, first_token_ms: number,
 /**
  * From the first new token to the last.
  */
-tokens_per_second: number, finish: Finish, 
+tokens_per_second: number, drafted_tokens: number, accepted_tokens: number, finish: Finish, 
 /**
  * How many of the oldest turns were left out of the prompt, and the first message that the model saw.
  */
@@ -1377,9 +1383,10 @@ export const commands = (call: Call) => ({
   /** Looks through the storage folder for files that are not in the list. */
   scanModels: () => call("scan_models", {}) as Promise<Scan>,
   /** Brings a model into memory. `anyway`: although it may not fit. */
-  loadModel: (args: { model: ModelId; context?: number | null; anyway: boolean }) => call("load_model", args) as Promise<JobId>,
+  loadModel: (args: { model: ModelId; context?: number | null; kv?: string | null; anyway: boolean }) => call("load_model", args) as Promise<JobId>,
   /** Loads a model and measures again which way of computing is the fastest for models like it on this machine. */
   tuneModel: (args: { model: ModelId }) => call("tune_model", args) as Promise<JobId>,
+  tuning: (args: { model: ModelId }) => call("tuning", args) as Promise<Tuned | null>,
   /** Takes a model out of memory; answers that it writes stop. */
   unloadModel: (args: { model: ModelId }) => call("unload_model", args) as Promise<null>,
   /** What a model would need in memory, compared with what is free. */
@@ -1387,7 +1394,7 @@ export const commands = (call: Call) => ({
   /** Gives a model another name; the file keeps its own. */
   renameModel: (args: { model: ModelId; name: string }) => call("rename_model", args) as Promise<null>,
   /** Sets a model's template (absent: the one found), its own parameters and the persona of new chats with it. */
-  setModel: (args: { model: ModelId; template?: string | null; parameters: Parameters; persona?: PersonaId | null }) => call("set_model", args) as Promise<null>,
+  setModel: (args: { model: ModelId; template?: string | null; parameters: Parameters; persona?: PersonaId | null; draft?: ModelId | null }) => call("set_model", args) as Promise<null>,
   /** The names of the templates that a model can be set to. */
   templates: (args: { model: ModelId }) => call("templates", args) as Promise<Array<string>>,
   /** Takes a model out of the list; the file stays. `restore_model` undoes it. */
@@ -1518,6 +1525,7 @@ export const CODE_VALUES = {
   model_unsupported: ["model", "architecture"],
   /** The model does not fit into the free memory. Sizes in bytes. */
   memory_short: ["model", "needed", "free"],
+  draft_unfit: ["model", "draft", "reason"],
   /** The template failed on this conversation. */
   template_failed: ["model", "reason"],
   /** There is no template of this name. */

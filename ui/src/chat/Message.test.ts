@@ -10,8 +10,8 @@ import { view } from "$state/view.svelte";
 import { copyMessage, textOf } from "./actions";
 import Message from "./Message.svelte";
 
-const MADE = { model: 1, model_name: "Demo", model_sha256: null, template: "alpaca-2", system: "", parameters: NO_PARAMETERS, adapters: [], begin: "", backend: "cpu", version: "0.1.0" };
-const STATS = { prompt_tokens: 900, reused_tokens: 812, tokens: 1_280, first_token_ms: 412, tokens_per_second: 23.44, finish: "length" as const, turns_dropped: 0, memory_starts_at: null };
+const MADE = { model: 1, model_name: "Demo", model_sha256: null, template: "alpaca-2", system: "", parameters: NO_PARAMETERS, adapters: [], begin: "", backend: "cpu", draft: null, version: "0.1.0" };
+const STATS = { prompt_tokens: 900, reused_tokens: 812, tokens: 1_280, first_token_ms: 412, tokens_per_second: 23.44, drafted_tokens: 0, accepted_tokens: 0, finish: "length" as const, turns_dropped: 0, memory_starts_at: null };
 
 function show(more: Partial<Row>, text = "words", versions = [5], props: { last?: boolean; memoryStarts?: boolean } = {}) {
   const wire = fakeWire();
@@ -25,6 +25,13 @@ describe("an answer", () => {
   it("has one quiet line: tokens, speed, first token, reused, why it ended, model", () => {
     const { container } = show({ made: MADE, stats: STATS });
     expect(container.textContent).toContain("1,280 tokens · 23.4 tok/s · first token 0.4 s · 812 of 900 prompt tokens reused · length limit · Demo");
+  });
+
+  it("says how many tokens were guessed ahead, and by whom", () => {
+    const stats = { ...STATS, drafted_tokens: 40, accepted_tokens: 31 };
+    expect(show({ made: MADE, stats }).container.textContent).toContain("31 of 40 guessed ahead were right");
+    const draft = { model_name: "Small", model_sha256: null };
+    expect(show({ made: { ...MADE, draft }, stats }).container.textContent).toContain("31 of 40 guessed ahead by Small were right");
   });
 
   it("that waits says how much of the prompt was read", () => {

@@ -151,9 +151,9 @@ async function watch(job: Promise<JobId>) {
   if (id !== undefined) watched.add(id);
 }
 
-/** Loads with a context that the person chose, or although it may not fit. */
-export function loadWith(model: Model, context: number | null, anyway: boolean) {
-  return watch(api.loadModel({ model: model.id, context, anyway }));
+/** Loads with a context (and a format of keys and values) that the person chose, or although it may not fit. */
+export function loadWith(model: Model, context: number | null, anyway: boolean, kv: string | null = null) {
+  return watch(api.loadModel({ model: model.id, context, kv, anyway }));
 }
 
 /** Loads a model; asks first where it may not fit. */

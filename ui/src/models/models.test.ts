@@ -9,6 +9,7 @@ import { toasts } from "$shared/toasts.svelte";
 import { view } from "$state/view.svelte";
 import { unset } from "../panel/layers";
 import { asking, defaultModel, looksLikeModel, shortCount } from "./models.svelte";
+import AnswerSettings from "./AnswerSettings.svelte";
 import ModelDialogs from "./ModelDialogs.svelte";
 import ModelRow from "./ModelRow.svelte";
 import ModelsRoom from "./ModelsRoom.svelte";
@@ -16,12 +17,12 @@ import ModelsRoom from "./ModelsRoom.svelte";
 const GB = 1e9;
 const model = (values: Partial<Model> = {}): Model => ({
   id: 2, name: "Alpaca", path: "/m/alpaca.gguf", bundled: false, kind: "chat", state: "ready", architecture: "llama", quantization: "Q4_K_M",
-  source: { kind: "file" }, family: "", hash: "unknown", checked_ms: null, in_storage: false, adapter: null, persona: null,
+  source: { kind: "file" }, family: "", hash: "unknown", checked_ms: null, in_storage: false, adapter: null, persona: null, draft: null,
   file_bytes: 4 * GB, parameter_count: 6.9e9, context_tokens: 4096, sha256: null, template: "alpaca-2", template_source: "built in", thinks: false,
   parameters: unset, loaded_by: null, device: null, added_ms: 1, used_ms: null, ...values,
 });
 const fit = (verdict: Fit["verdict"]) =>
-  ({ context: 4096, weights: 8 * GB, kv: GB, scratch: 0.1 * GB, total: 9.1 * GB, free: 6.2 * GB, verdict, choices: [{ context: 1024, total: 6 * GB }] }) as Fit;
+  ({ context: 4096, weights: 8 * GB, kv: GB, scratch: 0.1 * GB, total: 9.1 * GB, free: 6.2 * GB, verdict, draft: 0, choices: [{ context: 4096, kv: "q8_0", total: 6.1 * GB }, { context: 1024, kv: null, total: 6 * GB }] }) as Fit;
 
 let verdict: Fit["verdict"];
 const call = vi.fn<(name: string, values: object) => Promise<unknown>>();
@@ -66,14 +67,30 @@ it("asks before it loads what does not fit, with the choices that would", async 
   await userEvent.click(screen.getByRole("button", { name: "Load" }));
   await waitFor(() => expect(screen.getByText(/Needs 9.1 GB, 6.2 GB free/)).toBeTruthy());
   expect(call).not.toHaveBeenCalledWith("load_model", expect.anything());
-  await userEvent.click(screen.getByRole("button", { name: /Context 1,024 · 6.0 GB/ }));
-  expect(call).toHaveBeenCalledWith("load_model", { model: 2, context: 1024, anyway: false });
+  expect((await screen.findByRole("dialog")).textContent).toContain("perplexity moves by 0.009 %");
+  expect(screen.getByRole("button", { name: /Context 1,024 · 6.0 GB/ })).toBeTruthy();
+  await userEvent.click(screen.getByRole("button", { name: /Context 4,096 · conversation in 8 bits \(Q8_0\) · 6.1 GB/ }));
+  expect(call).toHaveBeenCalledWith("load_model", { model: 2, context: 4096, kv: "q8_0", anyway: false });
+});
+
+it("offers smaller models as draft, and sets one", async () => {
+  const big = model({ parameter_count: 7e9, draft: null });
+  mirror.apply([
+    { kind: "model", value: big },
+    { kind: "model", value: model({ id: 3, name: "Small", state: "ready", parameter_count: 1.3e9 }) },
+    { kind: "model", value: model({ id: 4, name: "Huge", state: "ready", parameter_count: 13e9 }) },
+  ]);
+  render(AnswerSettings, { model: big });
+  await userEvent.click(await screen.findByLabelText(/^Draft model:/));
+  expect((await screen.findAllByRole("option")).map((option) => option.textContent?.trim().split(/\s/)[0])).toEqual(["None", "Small"]);
+  await userEvent.click(screen.getByRole("option", { name: /Small/ }));
+  expect(call).toHaveBeenCalledWith("set_model", expect.objectContaining({ model: 2, draft: 3 }));
 });
 
 it("loads without a question what fits", async () => {
   render(ModelRow, { model: model() });
   await userEvent.click(screen.getByRole("button", { name: "Load" }));
-  await waitFor(() => expect(call).toHaveBeenCalledWith("load_model", { model: 2, context: null, anyway: false }));
+  await waitFor(() => expect(call).toHaveBeenCalledWith("load_model", { model: 2, context: null, kv: null, anyway: false }));
 });
 
 it("says of a broken import which file it was, why, and what to do", () => {

@@ -3,7 +3,7 @@
 import { render, screen, waitFor } from "@testing-library/svelte";
 import userEvent from "@testing-library/user-event";
 import { beforeEach, expect, it } from "vitest";
-import type { Job, Model, Pace, Tuned } from "$api";
+import type { ComputingNow, Job, Model, Pace, Tuned } from "$api";
 import { mirror } from "$state/mirror.svelte";
 import { fakeWire, fresh } from "../../tests/fake";
 import { nameOf } from "../list/jobs";
@@ -15,10 +15,17 @@ const set = (key: string, value: unknown) => mirror.apply([{ kind: "setting", va
 const tuneJob = (id: number, model: number, more: Partial<Job> = {}): Job =>
   ({ id, task: { kind: "load", model, name: "Alpaca", context: null, anyway: false, tune: true }, state: "running", stage: "tuning", position: 1, done: 0, total: 0, error: null, outcome: null, created_ms: 0, finished_ms: null, ...more });
 
+const now: ComputingNow = { model: "Alpaca", backend: "native", backend_why: "usual", kernels: "avx2", kernels_why: "environment", kernels_ignored: null, threads: 6, threads_why: "measured", reason: null };
+
 let wire: ReturnType<typeof fakeWire>;
 
 beforeEach(() => {
-  wire = fakeWire({ compute_choices: { kernels: ["avx512", "avx2", "portable"], cores: 8, threads_max: 16 }, tune_model: 5 });
+  wire = fakeWire({
+    compute_choices: { kernels: ["avx512", "avx2", "portable"], cores: 8, threads_max: 16, now },
+    // As the program finds it: by the shape, here that of every model.
+    tuning: () => mirror.setting<Tuned[]>("tunings")?.[0] ?? null,
+    tune_model: 5,
+  });
   fresh("en");
   const model = { id: 1, name: "Alpaca", kind: "chat", state: "ready", quantization: "Q4_K_M", loaded_by: "me", added_ms: 0, used_ms: null, bundled: true } as unknown as Model;
   mirror.apply([{ kind: "model", value: model }]);
@@ -62,14 +69,25 @@ it("keeps threads within what the machine runs, and empty as automatic", async (
   expect(wire.named("set_setting").filter((call) => Number(call["value"]) > 16)).toEqual([]);
 });
 
+it("says what is in use and why, and that the environment goes before the choice", async () => {
+  render(ComputeSettings);
+  const status = await screen.findByRole("status", { name: "In use" });
+  expect(status.textContent).toContain("Huacaya's own · avx2 (forced) · 6 threads (measured)");
+  expect(status.textContent).toContain("HUACAYA_KERNELS goes before the setting");
+});
+
 it("shows what was found for the model, compared with the usual way", async () => {
-  set("tunings", [tuned(2, {}), tuned(1, {})]);
+  set("tunings", [tuned(1, {})]);
   render(ComputeSettings);
   // 12.5 over 10.
   expect(await screen.findByText("Writes 25 % faster than the usual way")).toBeTruthy();
   expect(screen.getByText("avx512 · 6 threads · KV F16")).toBeTruthy();
-  set("tunings", [tuned(1, { chosen: pace(8, 10) })]);
+  expect(screen.queryByText(/which has the same shape/)).toBe(null);
+  const twin = { id: 2, name: "Twin", kind: "chat", state: "ready", quantization: "Q4_K_M", loaded_by: null, added_ms: 0, used_ms: null } as unknown as Model;
+  mirror.apply([{ kind: "model", value: twin }]);
+  set("tunings", [tuned(2, { chosen: pace(8, 10) })]);
   expect(await screen.findByText("The usual way is the fastest")).toBeTruthy();
+  expect(screen.getByText("Measured with Twin, which has the same shape.")).toBeTruthy();
 });
 
 it("measures again, says so while it does, and can be stopped", async () => {

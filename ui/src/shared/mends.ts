@@ -14,6 +14,7 @@ const ways: Record<string, Way | Way[]> = {
   model_unsupported: "models",
   model_is_base: "models",
   memory_short: "models",
+  draft_unfit: "models",
   template_failed: "models",
   template_unknown: "models",
   prompt_too_long: "panel",

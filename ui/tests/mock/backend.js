@@ -76,7 +76,7 @@
     clearTimeout(writing.get(answer.id));
     writing.delete(answer.id);
     answer.state = state;
-    answer.stats = { prompt_tokens: 812, reused_tokens: 780, tokens: tokensOf(answer.body.text), first_token_ms: 412, tokens_per_second: 23.4, finish: why, turns_dropped: 0, memory_starts_at: null };
+    answer.stats = { prompt_tokens: 812, reused_tokens: 780, tokens: tokensOf(answer.body.text), first_token_ms: 412, tokens_per_second: 23.4, drafted_tokens: 0, accepted_tokens: 0, finish: why, turns_dropped: 0, memory_starts_at: null };
     answer.made = { model: 1, model_name: rows.models[0].name, model_sha256: "ab".repeat(32), template: "alpaca-2", system: "", parameters: defaults, adapters: [], begin: "", backend: "cpu", version: "0.1.0" };
     put("message", answer);
     put("chat", chat);
@@ -275,7 +275,7 @@
       const tokens = context ?? Math.min(4096, row.context_tokens);
       const [weights, kv, scratch, free] = [row.file_bytes, tokens * 131_072, 400_000_000, 6_200_000_000];
       const total = weights + kv + scratch;
-      return { context: tokens, weights, kv, scratch, total, free, replaces: 0, verdict: total > free ? "too_large" : total > free * 0.8 ? "tight" : "well", choices: [2048, 1024].map((size) => ({ context: size, total: weights + size * 131_072 + scratch })) };
+      return { context: tokens, weights, kv, scratch, draft: 0, total, free, replaces: 0, verdict: total > free ? "too_large" : total > free * 0.8 ? "tight" : "well", choices: [[tokens, "q4_0"], [2048, null], [1024, null]].map(([size, format]) => ({ context: size, kv: format, total: weights + size * (format ? 36_864 : 131_072) + scratch })) };
     },
     rename_model: ({ model, name }) => put("model", Object.assign(byId(rows.models, model), { name })),
     set_model: ({ model, ...values }) => put("model", Object.assign(byId(rows.models, model), values)),

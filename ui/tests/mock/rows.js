@@ -41,7 +41,7 @@ window.__MOCK_ROWS__ = (options) => {
   const english = options.language === "en";
   const chats = [];
   const messages = [];
-  const model = (id, name, more) => ({ id, name, path: `/home/x/models/${name}.gguf`, bundled: false, kind: "chat", state: "ready", architecture: "llama", quantization: "Q4_K_M", file_bytes: 4_080_000_000, parameter_count: 6_900_000_000, context_tokens: 4096, sha256: null, source: { kind: "file" }, family: "", hash: "unknown", checked_ms: null, in_storage: false, adapter: null, persona: null, template: "alpaca-2", template_source: "built in", thinks: false, parameters: none, loaded_by: null, device: null, added_ms: now - DAY, used_ms: null, ...more });
+  const model = (id, name, more) => ({ id, name, path: `/home/x/models/${name}.gguf`, bundled: false, kind: "chat", state: "ready", architecture: "llama", quantization: "Q4_K_M", file_bytes: 4_080_000_000, parameter_count: 6_900_000_000, context_tokens: 4096, sha256: null, source: { kind: "file" }, family: "", hash: "unknown", checked_ms: null, in_storage: false, adapter: null, persona: null, draft: null, template: "alpaca-2", template_source: "built in", thinks: false, parameters: none, loaded_by: null, device: null, added_ms: now - DAY, used_ms: null, ...more });
   const models = [
     model(1, "Huacaya Demo", { bundled: true, quantization: "Q8_0", file_bytes: 5_900_000, parameter_count: 4_800_000, context_tokens: 1024, loaded_by: "me", device: "CPU", source: { kind: "built_in" }, in_storage: true, family: "Huacaya", hash: "verified", sha256: "c4".repeat(32), checked_ms: now - DAY, used_ms: now - 60_000 }),
     model(2, "Chinese-Alpaca-2-7B", { thinks: true, family: "Chinese-Alpaca-2", in_storage: true, source: { kind: "hub", endpoint: "https://hub.example", repository: "hfl/chinese-alpaca-2-7b-gguf", revision: "0d4fbaf9c0e1a8b7d6", file: "ggml-model-q4_k.gguf" }, hash: "verified", sha256: "9e107d9d372bb6826bd81d3542a419d6e1f0d3a2b6c7584930ab12cd34ef5678", checked_ms: now - DAY }),
@@ -57,7 +57,7 @@ window.__MOCK_ROWS__ = (options) => {
     }
   }
   const made = (id) => ({ model: id, model_name: models[id - 1].name, model_sha256: "ab".repeat(32), template: "alpaca-2", system: "", parameters: none, adapters: [], begin: "", backend: "cpu", version: "0.1.0" });
-  const stats = (more = {}) => ({ prompt_tokens: 900, reused_tokens: 812, tokens: 128, first_token_ms: 412, tokens_per_second: 23.4, finish: "end", turns_dropped: 0, memory_starts_at: null, ...more });
+  const stats = (more = {}) => ({ prompt_tokens: 900, reused_tokens: 812, tokens: 128, first_token_ms: 412, tokens_per_second: 23.4, drafted_tokens: 0, accepted_tokens: 0, finish: "end", turns_dropped: 0, memory_starts_at: null, ...more });
   const body = (text, more = {}) => ({ text, thought: "", thought_tokens: 0, thought_ms: 0, attachments: [], ...more });
   const chat = (id, heading, days, more = {}) => chats.push({ id, kind: "chat", title: "", heading, folder: null, pinned: false, persona: null, model: null, system: null, parameters: none, adapters: [], leaf: null, created_ms: now - days * DAY, changed_ms: now - days * DAY, ...more });
   const message = (id, of, parent, role, text, more = {}) => messages.push({ id, chat: of, parent, role, state: "done", error: null, made: role === "assistant" ? made(1) : null, stats: role === "assistant" ? stats() : null, created_ms: now - 3_600_000 + id, body: body(text), ...more });

@@ -42,7 +42,23 @@ window.__MOCK_SERVING__ = ({ rows, put, send, options, id, byId }) => {
       for (const row of rows.requests.filter((one) => one.state !== "running")) send({ kind: "removed", value: { table: "request", id: row.id } });
       rows.requests = rows.requests.filter((one) => one.state === "running");
     },
-    compute_choices: () => ({ kernels: ["amx", "avx512", "avx-vnni", "avx2", "portable"], cores: 8, threads_max: 16 }),
+    compute_choices: () => ({
+      kernels: ["avx512", "avx-vnni", "avx2", "portable"],
+      cores: 8,
+      threads_max: 16,
+      now: {
+        model: rows.models.find((row) => row.loaded_by !== null)?.name ?? null,
+        backend: setting("compute_backend") ?? "native",
+        backend_why: setting("compute_backend") === null ? "usual" : "setting",
+        kernels: "avx512",
+        kernels_why: "usual",
+        kernels_ignored: null,
+        threads: setting("compute_threads") ?? 8,
+        threads_why: setting("compute_threads") === null ? "usual" : "setting",
+        reason: null,
+      },
+    }),
+    tuning: ({ model }) => (setting("tunings") ?? []).find((row) => row.model === model) ?? null,
     set_setting: ({ key, value }) => {
       note(key, value);
       if (!key.startsWith("server_") || options.serverSilent) return;

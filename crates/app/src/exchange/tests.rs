@@ -50,6 +50,7 @@ fn whole() -> WholeChat {
         adapters: vec![("诗.gguf".into(), 0.5)],
         begin: "好".into(),
         backend: "CPU".into(),
+        draft: None,
         version: "0.1.0".into(),
     });
     answer.stats = Some(Stats {
@@ -59,6 +60,8 @@ fn whole() -> WholeChat {
         first_token_ms: 30,
         tokens_per_second: 12.5,
         finish: Finish::Stopped,
+        drafted_tokens: 0,
+        accepted_tokens: 0,
         turns_dropped: 1,
         memory_starts_at: Some(MessageId(1)),
     });

@@ -6,9 +6,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use huacaya_engine::{Adapter, LoadOptions};
+use huacaya_engine::Adapter;
 use huacaya_store::{ModelFile, ModelId};
 use tokio::sync::{OwnedRwLockReadGuard, RwLock, watch};
+
+use super::{Asked, Terms};
 
 /// On Linux the pages of a mapped file count as memory that programs could take, whether a model needs them or not.
 const MAPPED_COUNTS_AS_FREE: bool = cfg!(target_os = "linux");
@@ -18,9 +20,32 @@ const MAPPED_COUNTS_AS_FREE: bool = cfg!(target_os = "linux");
 pub struct Loaded {
     pub id: ModelId,
     pub model: Arc<huacaya_engine::Model>,
-    pub(super) file: ModelFile,
-    pub(super) options: LoadOptions,
+    pub(super) terms: Terms,
+    /// What was asked for when it was loaded.
+    pub(super) asked: Asked,
+    pub(super) draft: Option<Draft>,
     pub(super) adapters: Adapters,
+}
+
+/// A smaller model in memory that guesses ahead for another, and leaves with it.
+#[derive(Clone)]
+pub struct Draft {
+    pub(crate) name: String,
+    pub(crate) sha256: Option<String>,
+    pub(crate) model: Arc<huacaya_engine::Model>,
+}
+
+impl Loaded {
+    /// Leaves a core free, or takes it again.
+    pub(crate) fn set_quiet(&self, quiet: bool) {
+        self.model.set_quiet(quiet);
+        self.draft.iter().for_each(|draft| draft.model.set_quiet(quiet));
+    }
+
+    /// Bytes of the weights, the draft's among them.
+    fn weights(&self) -> u64 {
+        self.model.memory().weights + self.draft.as_ref().map_or(0, |draft| draft.model.memory().weights)
+    }
 }
 
 /// The adapters that were read for a model in memory, with the files that they were read from.
@@ -36,6 +61,8 @@ pub(crate) enum Side {
 /// A hold on a model in memory: while it lives, nothing replaces it.
 pub struct Lease {
     pub model: Arc<huacaya_engine::Model>,
+    /// The model that guesses ahead for it.
+    pub(crate) draft: Option<Draft>,
     pub(super) adapters: Adapters,
     usage: Arc<Usage>,
     _hold: OwnedRwLockReadGuard<()>,
@@ -86,7 +113,7 @@ impl Slot {
     }
 
     fn weights(&self) -> u64 {
-        self.loaded.model.memory().weights
+        self.loaded.weights()
     }
 
     fn is_mapped(&self) -> bool {
@@ -159,7 +186,7 @@ impl Place {
     }
 
     /// The model that the window used last.
-    pub(super) fn of_window(&self) -> Option<Loaded> {
+    pub(crate) fn of_window(&self) -> Option<Loaded> {
         let slots = self.slots();
         slots.iter().filter(|slot| slot.window).max_by_key(|slot| slot.last()).map(|slot| slot.loaded.clone())
     }
@@ -188,8 +215,8 @@ impl Place {
         let slot = slots.iter_mut().find(|slot| !slot.leaving && serves(&slot.loaded))?;
         slot.programs |= side == Side::Programs;
         slot.window |= side == Side::Window;
-        let Loaded { model, adapters, .. } = slot.loaded.clone();
-        Some(Lease { model, adapters, usage: slot.usage.clone(), _hold: hold })
+        let Loaded { model, draft, adapters, .. } = slot.loaded.clone();
+        Some(Lease { model, draft, adapters, usage: slot.usage.clone(), _hold: hold })
     }
 
     /// Whether a model that serves is there; it is the window's from now on, where the window asks.

@@ -212,7 +212,7 @@ impl App {
                 echo: echo && index == 0,
                 tokens_max,
                 speculate: true,
-                draft: None,
+                draft: lease.draft.as_ref().map(|draft| draft.model.clone()),
             };
             let stream = self.inner.engine.generate(request);
             stoppers.push(stream.stopper());
@@ -357,6 +357,8 @@ impl Answers {
                     completion: stats.tokens as u32,
                     cached: stats.reused as u32,
                     thought: stats.thought_tokens as u32,
+                    drafted: stats.drafted as u32,
+                    accepted: stats.accepted as u32,
                     first_token_ms: stats.first_token_ms,
                 };
                 let reason = match reason_of(why) {

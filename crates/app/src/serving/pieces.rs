@@ -34,6 +34,9 @@ pub struct Usage {
     pub cached: u32,
     /// Of the completion's, how many were thought.
     pub thought: u32,
+    /// Tokens that were guessed ahead, and how many of them are in the completion.
+    pub drafted: u32,
+    pub accepted: u32,
     pub first_token_ms: u64,
 }
 

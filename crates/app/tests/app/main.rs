@@ -9,6 +9,7 @@ mod chats;
 mod computing;
 mod deletion;
 mod downloads;
+mod drafting;
 mod elsewhere;
 mod finding;
 mod formats;

@@ -184,11 +184,30 @@ async fn what_a_model_will_need_is_compared_with_what_is_free() {
     let fit: Value = call(&app, "estimate", json!({"model": model, "context": 16_000_000})).await;
     assert_eq!(fit["verdict"], "too_large");
     let choices = fit["choices"].as_array().unwrap();
-    assert!(!choices.is_empty(), "{fit}");
     assert!(choices.iter().all(|choice| choice["total"].as_u64() <= fit["free"].as_u64()));
+    // Just above the longest context that fits as it is, one fits with fewer bits; and only there are they offered.
+    let (fewer, usual): (Vec<&Value>, Vec<&Value>) = choices.iter().partition(|choice| choice["kv"].is_string());
+    assert!(!fewer.is_empty() && !usual.is_empty(), "{fit}");
+    for choice in fewer {
+        let plain: Value = call(&app, "estimate", json!({"model": model, "context": choice["context"]})).await;
+        assert!(plain["total"].as_u64() > fit["free"].as_u64(), "{plain}");
+    }
     let job = call(&app, "load_model", json!({"model": model, "context": 16_000_000, "anyway": false})).await;
     let error = ended(&app, job).await.error.unwrap();
     assert_eq!(error.code, "memory_short");
     assert!(error.values["needed"].parse::<u64>().unwrap() > error.values["free"].parse::<u64>().unwrap());
+    // What was chosen for once holds until the model leaves.
+    let wrong = json!({"model": model, "kv": "q1", "anyway": false});
+    assert_eq!(refused(&app, "load_model", wrong).await, "wrong_arguments");
+    let job = call(&app, "load_model", json!({"model": model, "context": 512, "kv": "q8_0", "anyway": false})).await;
+    assert_eq!(ended(&app, job).await.state, JobState::Done);
+    for context in [None, Some(512)] {
+        let lease = app.lease(model, context).await.unwrap();
+        assert_eq!(lease.model.kv_format().map(|kv| kv.name()), Some("q8_0"));
+    }
+    call::<()>(&app, "set_setting", json!({"key": "compute_kv", "value": "q4_0"})).await;
+    let lease = app.lease(model, None).await.unwrap();
+    assert_eq!(lease.model.kv_format().map(|kv| kv.name()), Some("q4_0"), "a setting that changed holds from now on");
+    drop(lease);
     app.shut_down().await;
 }

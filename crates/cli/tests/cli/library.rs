@@ -6,6 +6,7 @@ use std::{
     process::{Command, Output},
 };
 
+use huacaya_app::{App, Places};
 use serde_json::Value;
 
 use crate::{demo, run};
@@ -109,6 +110,37 @@ fn doctor_tells_the_version_and_the_data_folder_that_is_used() {
     assert!(words.contains("instruction sets:"), "{words}");
     let sentence = words.lines().find(|line| line.starts_with("recommended: ")).unwrap();
     assert!(!sentence.contains('{'), "words, no JSON: {sentence}");
+    assert_eq!(
+        (&found["computing"]["backend"], &found["computing"]["kernels_why"]),
+        (&"native".into(), &"usual".into())
+    );
+}
+
+#[test]
+fn the_environment_goes_before_the_settings_and_doctor_says_so() {
+    let home = tempfile::tempdir().unwrap();
+    let home = home.path();
+    set(home, "compute_backend", "candle".into());
+    assert_eq!(json(home, &["doctor", "--json"])["computing"]["backend"], "candle");
+    set(home, "compute_backend", Value::Null);
+    let sets = json(home, &["doctor", "--json"])["instruction_sets"].clone();
+    set(home, "compute_kernels", sets[0].clone());
+    let under = |variable: &str, value: &str, arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_huacaya-cli"));
+        let output = run(command.env("HUACAYA_HOME", home).env(variable, value).args(arguments), "");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let demo = demo();
+    let bench = ["bench", "--model", demo.to_str().unwrap(), "--prompt", "4", "--tokens", "2", "--json", "--quiet"];
+    let forced: Value = serde_json::from_str(&under("HUACAYA_KERNELS", "portable", &bench)).unwrap();
+    assert_eq!(forced["kernels"], "portable", "{forced}");
+    let told = under("HUACAYA_KERNELS", "portable", &["doctor"]);
+    assert!(told.contains("kernels portable (forced by the environment)"), "{told}");
+    let ignored = under("HUACAYA_KERNELS", "avx9000", &["doctor"]);
+    assert!(ignored.contains("HUACAYA_KERNELS=avx9000 names no instruction set"), "{ignored}");
+    let candle = under("HUACAYA_BACKEND", "candle", &["doctor"]);
+    assert!(candle.contains("computing: candle (forced by the environment)"), "{candle}");
 }
 
 #[test]
@@ -137,4 +169,35 @@ fn quantize_takes_in_and_out_and_a_type() {
     assert!(failed(1, folder.path(), &["quantize", from, &to, "--type", "Q4_K_M"]).contains("stands there already"));
     let wrong = at(folder.path(), &["quantize", from, "--type", "Q4_K_M"]);
     assert_eq!(wrong.status.code(), Some(2), "without OUT");
+}
+
+#[test]
+fn what_the_command_line_says_of_computing_reaches_the_decoder() {
+    let folder = tempfile::tempdir().unwrap();
+    let home = folder.path().join("data");
+    let demo = demo();
+    let bench = |more: &[&str]| {
+        let sizes = ["--prompt", "4", "--tokens", "2", "--json", "--quiet"];
+        json(&home, &[&["bench", "--model", demo.to_str().unwrap()], &sizes[..], more].concat())
+    };
+    let plain = bench(&[]);
+    assert_eq!((&plain["backend"], &plain["kv"]), (&"native".into(), &"f16".into()), "{plain}");
+    // More than any machine's cores, so that it cannot be what it takes by itself.
+    let told = bench(&["--threads", "37", "--kv", "q4_0"]);
+    assert_eq!((&told["threads"], &told["kv"]), (&37.into(), &"q4_0".into()), "{told}");
+    assert!(!home.exists(), "a model given by its path needs no data folder");
+    // The library's settings, and the line before them.
+    said(&home, &["models", "list"]);
+    set(&home, "compute_kv", "q8_0".into());
+    assert_eq!(bench(&[])["kv"], "q8_0");
+    assert_eq!(bench(&["--kv", "f16"])["kv"], "f16");
+}
+
+fn set(home: &Path, key: &str, value: Value) {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let app = App::open(Places::at(home).unwrap()).await.unwrap();
+        app.call("set_setting", serde_json::json!({"key": key, "value": value})).await.unwrap();
+        app.shut_down().await;
+    });
 }

@@ -1,5 +1,6 @@
 //! A smaller model that guesses: with a sequence of its own, which is kept for later as any session is.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use super::pace::Record;
@@ -8,6 +9,8 @@ use crate::adapter::Mark;
 use crate::backend::{Batch, Run, Stop};
 use crate::sampling::Sampler;
 use crate::session::{Session, Sessions};
+use crate::source::Source;
+use crate::tokenizer::Tokenizer;
 use crate::{Error, Model, Result};
 
 /// Tokens that are guessed at first.
@@ -16,6 +19,11 @@ const GUESSES_FIRST: usize = 4;
 const CHANCE_LEAST: f64 = 0.25;
 /// Tokens that are answered plainly before it may try again.
 const PAUSE: usize = 64;
+
+/// Refuses ([`Error::Draft`]) a model that cannot guess ahead for another, because its tokens are others. Reads no weights.
+pub fn check_draft(draft: &Path, model: &Path) -> Result<()> {
+    Draft::check(&Source::open(draft)?.tokenizer()?, &Source::open(model)?.tokenizer()?)
+}
 
 pub(crate) struct Draft {
     model: Arc<Model>,
@@ -29,8 +37,7 @@ pub(crate) struct Draft {
 
 impl Draft {
     /// Refuses a model whose tokens are others than the answering model's.
-    pub fn check(draft: &Model, model: &Model) -> Result<()> {
-        let (theirs, ours) = (draft.tokenizer(), model.tokenizer());
+    pub fn check(theirs: &Tokenizer, ours: &Tokenizer) -> Result<()> {
         let (found, wanted) = (theirs.vocabulary_size(), ours.vocabulary_size());
         if found != wanted {
             return Err(Error::Draft { what: format!("it has {found} tokens, the model {wanted}") });

@@ -12,6 +12,7 @@ mod pace;
 use crate::sampling::Odds;
 
 pub(crate) use draft::Draft;
+pub use draft::check_draft;
 pub(crate) use pace::{GUESSES_MAX, StepTimes};
 
 use ngram::Ngrams;

@@ -108,10 +108,17 @@ fn callers_at_the_same_time_do_not_mix() {
 }
 
 #[test]
-fn quiet_leaves_one_thread_out() {
+fn quiet_leaves_a_core_free_however_many_threads_there_are() {
+    for (threads, cores, left) in [(4, 4, 3), (8, 4, 3), (3, 8, 2), (16, 8, 7), (2, 1, 1), (1, 8, 1)] {
+        assert_eq!(beside_others(threads, cores), left, "{threads} threads on {cores} cores");
+    }
+}
+
+#[test]
+fn no_more_threads_work_than_are_allowed() {
     let pool = Pool::new(3);
-    for (quiet, most) in [(true, 2), (false, 3), (true, 2)] {
-        pool.set_quiet(quiet);
+    for most in [2, 3, 2] {
+        pool.allow(most);
         // A thread that was at the last region's end may still be on its way out.
         thread::sleep(Duration::from_millis(5));
         let names = Mutex::new(std::collections::BTreeSet::new());

@@ -36,13 +36,14 @@ export const chat = {
   // The quiet line
   speed: (n: string) => `${n} tok/s`,
   firstToken: (time: string) => `first token ${time}`,
+  guessed: (right: number, of: number, by: string | null) => `${count(right)} of ${count(of)} guessed ahead${by === null ? "" : ` by ${by}`} were right`,
   reused: (n: number, of: number) => `${count(n)} of ${count(of)} prompt tokens reused`,
   finishEnd: "ended by itself",
   finishStopText: "stop text",
   finishLength: "length limit",
   finishContext: "context full",
   finishStopped: "stopped",
-  statsHint: "Tokens written, speed, time to the first token, reused prompt, why it ended, model",
+  statsHint: "Tokens written, speed, time to the first token, tokens guessed ahead, reused prompt, why it ended, model",
 
   // Actions
   actions: "What can be done with this message",

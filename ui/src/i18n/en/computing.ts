@@ -5,9 +5,17 @@ export const computing = {
   hint: "Holds for models that run on the processor, from when they are loaded next. Automatic is right for nearly everyone.",
   auto: "Automatic",
 
+  now: "In use",
+  next: "The next model will be computed with",
+  nowFor: (name: string) => `${name} is computed with`,
+  reasoned: (what: string, why: string | undefined) => (why === undefined ? what : `${what} (${why})`),
+  reasons: { environment: "forced", setting: "your choice", measured: "measured" } as Record<string, string>,
+  forced: (variable: string) => `The environment variable ${variable} goes before the setting.`,
+  ignored: (variable: string, value: string) => `${variable}=${value} is not followed: this processor has no such instruction set.`,
+
   backend: "Back end",
   backendHint: "The arithmetic that turns weights into words",
-  backends: { native: "Huacaya's own", candle: "Candle" } as Record<string, string>,
+  backends: { native: "Huacaya's own", candle: "Candle", gpu: "The graphics card" } as Record<string, string>,
   backendDetails: {
     native: "Computes with the weights as they are packed: fast, and small in memory",
     candle: "A general library, for comparing: slower, and it needs more memory",
@@ -22,7 +30,6 @@ export const computing = {
     avx2: "Processors since about 2013",
     "avx-vnni": "AVX2 with products of whole numbers",
     avx512: "Wide registers: many servers, some desktops",
-    amx: "Matrix tiles: servers of Intel since 2023",
     neon: "ARM processors",
     "neon-i8mm": "ARM processors with matrix products",
   } as Record<string, string>,
@@ -43,6 +50,12 @@ export const computing = {
 
   quiet: "Quiet mode",
   quietHint: "Leaves a core free, so that other programs stay quick while a model answers. Holds at once",
+  quietNames: { off: "Off", automatic: "Automatic", on: "On" } as Record<string, string>,
+  quietDetails: {
+    off: "A model takes all cores",
+    automatic: "A core is left free while other programs are busy; seen within 2 seconds",
+    on: "A core is always left free",
+  } as Record<string, string>,
 
   tuning: "The fastest way here",
   tuningHint: "Huacaya tries some ways of computing when a large model is loaded for the first time, and keeps the fastest. It does so again when you ask, for about 20 seconds.",
@@ -64,5 +77,6 @@ export const computing = {
   tokensPerSecond: (n: string) => `${n} tokens/s`,
   wayOf: (kernels: string, threads: string, kv: string) => `${kernels} · ${threads} · KV ${kv}`,
   threadsOf: (n: number) => (n === 1 ? "1 thread" : `${n} threads`),
+  measuredWith: (name: string) => `Measured with ${name}, which has the same shape.`,
   measuredAt: (date: string, tried: number, machine: string) => `Measured ${date}, ${tried === 1 ? "one other way" : `${tried} other ways`} tried. ${machine}`,
 };

@@ -59,6 +59,10 @@ export const details = {
   changedTitle: "The file has changed",
   changedBody: "Its size or time differs from what was checked. Verify it, or show where the right file is.",
 
+  draft: "Draft model",
+  draftHint: "A smaller model with the same vocabulary, such as the 1.3B beside the 7B. It guesses ahead, this one checks several tokens at once: faster, and what is written follows the same odds",
+  noDraft: "None",
+  draftSet: "It is loaded beside this model from the next answer on. The same seed then gives another draw.",
   persona: "Default persona",
   personaHint: "New chats with this model begin with it",
   noPersona: "None",

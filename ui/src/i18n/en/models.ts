@@ -92,14 +92,15 @@ export const models = {
   kv: "Context (KV)",
   kvHint: "What the model keeps about the conversation; grows with the context",
   scratch: "Scratch",
+  draft: "Draft model",
   total: "Together",
   free: "Free now",
 
   tooLarge: (name: string) => `“${name}” may not fit`,
   tooLargeBody: (total: string, free: string) => `Needs ${total}, ${free} free. Loading it anyway can slow down the whole computer.`,
   choices: "These would fit:",
-  choice: (tokens: string, total: string) => `Context ${tokens} · ${total}`,
-  noChoice: "No shorter context would fit either. A smaller model, or one with a stronger quantization, will.",
+  choice: (tokens: string, total: string, kv: string | null) => `Context ${tokens}${kv === null ? "" : ` · conversation in ${kv}`} · ${total}`,
+  noChoice: "Neither a shorter context nor fewer bits for the conversation would fit. A smaller model, or one with a stronger quantization, will.",
   anyway: "Try anyway",
 
   notModel: (name: string) => `“${name}” is not a model file. GGUF files and model folders can be added.`,

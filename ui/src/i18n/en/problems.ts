@@ -17,6 +17,7 @@ export const problems: Record<string, (v: Values) => string> = {
   model_broken: (v) => `“${v["model"]}” is not a sound model file: ${v["reason"]}. It was probably cut off or changed; get the file again.`,
   model_unsupported: (v) => `“${v["model"]}” is a model of the kind “${v["architecture"]}”, which this version cannot run. It runs the Llama, Mistral, Qwen2 and Qwen3 families.`,
   memory_short: (v) => `“${v["model"]}” needs ${bytes(v["needed"])} of memory, ${bytes(v["free"])} are free. Shorten the context, choose a smaller model, or close other programs.`,
+  draft_unfit: (v) => `“${v["draft"]}” cannot guess ahead for “${v["model"]}”: ${v["reason"]}. Choose a smaller model of the same family, with the same vocabulary.`,
   model_incomplete: (v) => `“${v["model"]}” is incomplete: ${bytes(v["bytes"])} of ${bytes(v["needed"])} are there. Get the rest of the file, or download it again.`,
   adapter_alone: (v) => `“${v["model"]}” is a LoRA adapter and cannot answer on its own. Merge it onto its base model.`,
   storage_unusable: (v) => `The models cannot be kept in ${v["path"]}: ${v["reason"]}. Choose another folder.`,

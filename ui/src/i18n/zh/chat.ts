@@ -33,13 +33,14 @@ export const chat: typeof en = {
 
   speed: (n) => `${n} token/秒`,
   firstToken: (time) => `首个 token ${time}`,
+  guessed: (right, of, by) => `${by === null ? "" : `${by} `}提前猜 ${count(of)} 个，猜对 ${count(right)} 个`,
   reused: (n, of) => `复用提示 ${count(n)} / ${count(of)}`,
   finishEnd: "自然结束",
   finishStopText: "遇到停止文本",
   finishLength: "达到长度上限",
   finishContext: "上下文已满",
   finishStopped: "已停止",
-  statsHint: "写出的 token 数、速度、首个 token 用时、复用的提示、结束原因、模型",
+  statsHint: "写出的 token 数、速度、首个 token 用时、提前猜的 token、复用的提示、结束原因、模型",
 
   actions: "这条消息的操作",
   copy: "复制",

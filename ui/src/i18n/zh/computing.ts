@@ -7,9 +7,17 @@ export const computing: typeof en = {
   hint: "对在处理器上运行的模型有效，下次载入时生效。几乎所有人都适合用“自动”。",
   auto: "自动",
 
+  now: "正在使用",
+  next: "下一个模型将这样计算",
+  nowFor: (name) => `${name} 这样计算`,
+  reasoned: (what, why) => (why === undefined ? what : `${what}（${why}）`),
+  reasons: { environment: "强制", setting: "你选的", measured: "测得最快" },
+  forced: (variable) => `环境变量 ${variable} 优先于这里的设置。`,
+  ignored: (variable, value) => `没有采用 ${variable}=${value}：这个处理器没有这种指令集。`,
+
   backend: "计算后端",
   backendHint: "把权重变成文字的那套运算",
-  backends: { native: "Huacaya 自己的", candle: "Candle" },
+  backends: { native: "Huacaya 自己的", candle: "Candle", gpu: "显卡" },
   backendDetails: {
     native: "直接用压缩着的权重计算：快，占内存少",
     candle: "通用的计算库，用来对照：更慢，占内存更多",
@@ -24,7 +32,6 @@ export const computing: typeof en = {
     avx2: "大约 2013 年以后的处理器",
     "avx-vnni": "AVX2 加上整数乘加",
     avx512: "宽寄存器：多数服务器，部分台式机",
-    amx: "矩阵运算单元：2023 年以后的 Intel 服务器",
     neon: "ARM 处理器",
     "neon-i8mm": "带矩阵乘法的 ARM 处理器",
   },
@@ -45,6 +52,12 @@ export const computing: typeof en = {
 
   quiet: "安静模式",
   quietHint: "留出一个核心，模型回答时其他程序照样流畅。立即生效",
+  quietNames: { off: "关", automatic: "自动", on: "开" },
+  quietDetails: {
+    off: "模型用上全部核心",
+    automatic: "其他程序忙的时候留出一个核心，2 秒内察觉",
+    on: "始终留出一个核心",
+  },
 
   tuning: "这台电脑上最快的方式",
   tuningHint: "第一次载入较大的模型时，Huacaya 会试几种计算方式，留下最快的。你也可以让它再测一次，大约 20 秒。",
@@ -66,5 +79,6 @@ export const computing: typeof en = {
   tokensPerSecond: (n) => `${n} token/秒`,
   wayOf: (kernels, threads, kv) => `${kernels} · ${threads} · KV ${kv}`,
   threadsOf: (n) => `${n} 个线程`,
+  measuredWith: (name) => `是用形状相同的 ${name} 测的。`,
   measuredAt: (date, tried, machine) => `测量于 ${date}，另试了 ${tried} 种方式。${machine}`,
 };

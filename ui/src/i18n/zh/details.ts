@@ -61,6 +61,10 @@ export const details: typeof en = {
   changedTitle: "文件变了",
   changedBody: "大小或时间和检查时不同。可以重新校验，或者指出正确的文件在哪里。",
 
+  draft: "草稿模型",
+  draftHint: "词表相同的小模型，比如 7B 旁边的 1.3B。它提前猜，大模型一次核对好几个 token：写得更快，写出的内容仍出自同样的概率",
+  noDraft: "不用",
+  draftSet: "从下一个回答起，它会和这个模型一起载入。同一个种子会得到另一个结果。",
   persona: "默认人设",
   personaHint: "用这个模型新建的对话都从它开始",
   noPersona: "无",

@@ -94,14 +94,15 @@ export const models: typeof en = {
   kv: "上下文（KV）",
   kvHint: "模型对这段对话的记录，随上下文变大",
   scratch: "运算空间",
+  draft: "草稿模型",
   total: "合计",
   free: "现在空闲",
 
   tooLarge: (name) => `“${name}”可能放不下`,
   tooLargeBody: (total, free) => `需要 ${total}，空闲 ${free}。硬要载入，整台电脑都可能变慢。`,
   choices: "这样放得下：",
-  choice: (tokens, total) => `上下文 ${tokens} · ${total}`,
-  noChoice: "缩短上下文也放不下。可以换一个小一点的模型，或者量化更强的版本。",
+  choice: (tokens, total, kv) => `上下文 ${tokens}${kv === null ? "" : ` · 对话缓存用 ${kv}`} · ${total}`,
+  noChoice: "缩短上下文、减少对话缓存的位数，都放不下。可以换一个小一点的模型，或者量化更强的版本。",
   anyway: "仍要载入",
 
   notModel: (name) => `“${name}”不是模型文件。可以添加 GGUF 文件和模型文件夹。`,

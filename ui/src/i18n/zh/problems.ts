@@ -16,6 +16,7 @@ export const problems: typeof en = {
   model_broken: (v) => `“${v["model"]}”不是完好的模型文件，可能没有传完，或者内容被改过。请重新获取这个文件。（${v["reason"]}）`,
   model_unsupported: (v) => `“${v["model"]}”属于 ${v["architecture"]} 结构，这个版本还不能运行。目前支持 Llama、Mistral、Qwen2 和 Qwen3 系列。`,
   memory_short: (v) => `“${v["model"]}”需要 ${bytes(v["needed"])} 内存，现在空闲 ${bytes(v["free"])}。可以缩短上下文、换一个小一点的模型，或者关掉别的程序。`,
+  draft_unfit: (v) => `“${v["draft"]}”不能给“${v["model"]}”打草稿：${v["reason"]}。请选同一系列、词表相同的小模型。`,
   model_incomplete: (v) => `“${v["model"]}”不完整：只有 ${bytes(v["bytes"])}，完整的是 ${bytes(v["needed"])}。请把文件补齐，或者重新下载。`,
   adapter_alone: (v) => `“${v["model"]}”是 LoRA 适配器，不能单独回答。请先把它与基座模型合并。`,
   storage_unusable: (v) => `${v["path"]} 不能用来存放模型，请换一个文件夹。（${v["reason"]}）`,
