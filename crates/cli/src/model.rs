@@ -17,7 +17,7 @@ use clap::{
     builder::{PossibleValuesParser, TypedValueParser},
 };
 use huacaya_app::{
-    App, Error, Places,
+    App, Places,
     computing::{Here, Kept},
     devices,
     engine::{KvFormat, LoadOptions, Model},

@@ -213,6 +213,8 @@ pub fn together(answers: &[Usage]) -> Usage {
         cached: answers.iter().map(|used| used.cached).min().unwrap_or_default(),
         completion: sum(|used| used.completion),
         thought: sum(|used| used.thought),
+        drafted: sum(|used| used.drafted),
+        accepted: sum(|used| used.accepted),
         first_token_ms: answers.iter().map(|used| used.first_token_ms).min().unwrap_or_default(),
     }
 }

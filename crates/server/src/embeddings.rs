@@ -6,6 +6,7 @@ use axum::{
     response::Response,
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
+use huacaya_app::serving::Asked;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -36,6 +37,11 @@ pub async fn embed(State(server): State<Server>, request: Request) -> Result<Res
     if !(1..=INPUTS_MAX).contains(&inputs.len()) {
         let words = format!("{} texts were given; 1 to {INPUTS_MAX} are allowed", inputs.len());
         return Err(Refusal::bad(words).field("input"));
+    }
+    if inputs.iter().any(Asked::is_empty) {
+        return Err(Refusal::bad("a text is empty; each needs at least one token")
+            .field("input")
+            .coded("message_empty"));
     }
     let write: fn(&[f32]) -> Value = match own.encoding_format.as_deref() {
         None | Some("float") => |vector| json!(vector),

@@ -19,7 +19,7 @@ use huacaya_app::serving::Source;
 use subtle::ConstantTimeEq;
 
 use crate::{
-    Server, Shared,
+    HEAD_BYTES_MAX, Server, Shared,
     body::{WARNING, source_of},
     refusal::{Dialect, Refusal, translated},
     window,
@@ -81,6 +81,7 @@ async fn note(server: &Shared, source: &Source, refusal: &Refusal) {
 
 async fn check(server: &Shared, head: &Parts) -> Result<Pass, Refusal> {
     let headers = &head.headers;
+    check_size(head)?;
     let host = check_host(server, head)?;
     let listed = check_origin(server, headers, host)?;
     if let Some(sessions) = server.window.as_ref().filter(|_| window::has(head.uri.path())) {
@@ -94,6 +95,17 @@ async fn check(server: &Shared, head: &Parts) -> Result<Pass, Refusal> {
         check_token(server, headers).await?;
     }
     Ok(Pass::Go)
+}
+
+/// What is read at a time may be more than what is allowed: the parts are counted here.
+fn check_size(head: &Parts) -> Result<(), Refusal> {
+    let fields = head.headers.iter().map(|(name, value)| name.as_str().len() + value.len());
+    if fields.sum::<usize>() <= HEAD_BYTES_MAX {
+        return Ok(());
+    }
+    let words = format!("the headers are longer than {HEAD_BYTES_MAX} bytes");
+    let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+    Err(Refusal::new(status, "invalid_request_error", words).coded("headers_too_large"))
 }
 
 /// The host that the client wrote, which has to be this machine by number or as "localhost".

@@ -127,9 +127,34 @@ kernels: Array<string>,
  */
 cores: number, threads_max: number, now: ComputingNow, };
 
-export type ComputingNow = { model: string | null, backend: string, backend_why: Why, kernels: string | null, kernels_why: Why, kernels_ignored: string | null, threads: number | null, threads_why: Why, reason: string | null, };
-
-export type Why = "environment" | "setting" | "measured" | "usual";
+/**
+ * How the window's model is computed; without one, how the next would be that was not measured.
+ */
+export type ComputingNow = { 
+/**
+ * The name of the model in memory.
+ */
+model: string | null, 
+/**
+ * "native", "gpu", "candle".
+ */
+backend: string, backend_why: Why, 
+/**
+ * The instruction set, of the native back end only: "avx2", "neon", …
+ */
+kernels: string | null, kernels_why: Why, 
+/**
+ * What the environment names instead, where this machine has no such set.
+ */
+kernels_ignored: string | null, 
+/**
+ * Of the native back end only.
+ */
+threads: number | null, threads_why: Why, 
+/**
+ * What the environment asks for, in English, granted or not.
+ */
+reason: string | null, };
 
 export type Connection = { at_ms: number, 
 /**
@@ -217,6 +242,10 @@ reason: string | null, };
  * No message text, no secrets.
  */
 export type Diagnostics = { version: string, system: string, processor: string, cores: number, memory_bytes: number, memory_free_bytes: number, devices: Array<Device>, 
+/**
+ * Names of the instruction sets that models can be computed with, the best first.
+ */
+instruction_sets: Array<string>, computing: ComputingNow, 
 /**
  * The data folder.
  */
@@ -367,17 +396,25 @@ export type Finish = "end" | "stop_text" | "length" | "context" | "stopped";
 /**
  * What a model would need in memory, in bytes, compared with what is free.
  */
-export type Fit = { context: number, weights: number, kv: number, scratch: number, draft: number, total: number, 
+export type Fit = { context: number, weights: number, kv: number, scratch: number, 
+/**
+ * Of the model that guesses ahead, where one is set.
+ */
+draft: number, total: number, 
 /**
  * What would be free once the model in memory now is gone.
  */
 free: number, verdict: Verdict, 
 /**
- * Shorter contexts that fit, the longest first.
+ * What would fit, the longest context first; for each the keys and values that lose the least.
  */
 choices: Array<FitChoice>, };
 
-export type FitChoice = { context: number, kv: string | null, total: number, };
+export type FitChoice = { context: number, 
+/**
+ * Where keys and values must be kept in fewer bits than they would be: "q8_0", "q4_0".
+ */
+kv: string | null, total: number, };
 
 export type Folder = { id: FolderId, name: string, open: boolean, };
 
@@ -580,8 +617,15 @@ adapters: Array<[string, number]>,
 /**
  * The words the reply was made to begin with; they are part of the text.
  */
-begin: string, backend: string, draft: MadeDraft | null, version: string, };
+begin: string, backend: string, 
+/**
+ * The model that guessed ahead, by name and SHA-256: with it a seed gives another draw. None in older rows.
+ */
+draft: MadeDraft | null, version: string, };
 
+/**
+ * A model that guessed ahead for another.
+ */
 export type MadeDraft = { model_name: string, model_sha256: string | null, };
 
 /**
@@ -737,7 +781,11 @@ parameters: Parameters,
 /**
  * The persona of new chats with this model.
  */
-persona: PersonaId | null, draft: ModelId | null, 
+persona: PersonaId | null, 
+/**
+ * A smaller model with the same vocabulary that guesses ahead for this one.
+ */
+draft: ModelId | null, 
 /**
  * The process that holds it in memory, and where it runs ("CPU", "CUDA", "Metal").
  */
@@ -1208,7 +1256,11 @@ tokens: number, first_token_ms: number,
 /**
  * From the first new token to the last.
  */
-tokens_per_second: number, drafted_tokens: number, accepted_tokens: number, finish: Finish, 
+tokens_per_second: number, 
+/**
+ * Tokens that were guessed ahead, and how many of them are in the answer; 0 in rows of older versions.
+ */
+drafted_tokens: number, accepted_tokens: number, finish: Finish, 
 /**
  * How many of the oldest turns were left out of the prompt, and the first message that the model saw.
  */
@@ -1231,7 +1283,11 @@ scheme: string, by_hand: Array<ByHand>, };
 /**
  * What a job does, whole: stored as JSON in its row. Retry and restart run the stored task again.
  */
-export type Task = { "kind": "load", model: ModelId, name: string, context: number | null, anyway: boolean, 
+export type Task = { "kind": "load", model: ModelId, name: string, context: number | null, 
+/**
+ * What keys and values are kept in, instead of what is set: "q8_0", …
+ */
+kv: string | null, anyway: boolean, 
 /**
  * Measures again which way of computing is the fastest.
  */
@@ -1281,6 +1337,11 @@ chosen: Pace,
 tried: number, };
 
 export type Verdict = "well" | "tight" | "too_large";
+
+/**
+ * Why it is computed in this way and no other.
+ */
+export type Why = "environment" | "setting" | "measured" | "usual";
 
 /**
  * The same words in both languages of the program.
@@ -1386,6 +1447,7 @@ export const commands = (call: Call) => ({
   loadModel: (args: { model: ModelId; context?: number | null; kv?: string | null; anyway: boolean }) => call("load_model", args) as Promise<JobId>,
   /** Loads a model and measures again which way of computing is the fastest for models like it on this machine. */
   tuneModel: (args: { model: ModelId }) => call("tune_model", args) as Promise<JobId>,
+  /** What was measured for models of this one's shape on this machine, if anything was. */
   tuning: (args: { model: ModelId }) => call("tuning", args) as Promise<Tuned | null>,
   /** Takes a model out of memory; answers that it writes stop. */
   unloadModel: (args: { model: ModelId }) => call("unload_model", args) as Promise<null>,
@@ -1393,7 +1455,7 @@ export const commands = (call: Call) => ({
   estimate: (args: { model: ModelId; context?: number | null }) => call("estimate", args) as Promise<Fit>,
   /** Gives a model another name; the file keeps its own. */
   renameModel: (args: { model: ModelId; name: string }) => call("rename_model", args) as Promise<null>,
-  /** Sets a model's template (absent: the one found), its own parameters and the persona of new chats with it. */
+  /** Sets a model's template (absent: the one found), its own parameters and the persona of new chats with it, and the smaller model of the same vocabulary that guesses ahead for it. */
   setModel: (args: { model: ModelId; template?: string | null; parameters: Parameters; persona?: PersonaId | null; draft?: ModelId | null }) => call("set_model", args) as Promise<null>,
   /** The names of the templates that a model can be set to. */
   templates: (args: { model: ModelId }) => call("templates", args) as Promise<Array<string>>,
@@ -1525,6 +1587,7 @@ export const CODE_VALUES = {
   model_unsupported: ["model", "architecture"],
   /** The model does not fit into the free memory. Sizes in bytes. */
   memory_short: ["model", "needed", "free"],
+  /** A model cannot guess ahead for another: its tokens are others. */
   draft_unfit: ["model", "draft", "reason"],
   /** The template failed on this conversation. */
   template_failed: ["model", "reason"],

@@ -97,6 +97,16 @@ pub enum Asked {
     Tokens(Vec<u32>),
 }
 
+impl Asked {
+    pub fn is_empty(&self) -> bool {
+        match self {
+            Asked::Chat(talk) => talk.is_empty(),
+            Asked::Text(text) => text.is_empty(),
+            Asked::Tokens(tokens) => tokens.is_empty(),
+        }
+    }
+}
+
 /// A message of a talk.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Said {

@@ -214,6 +214,7 @@ mod tests {
         assert!(line.stand("third", 1, 2).is_some(), "who goes away leaves its place");
         drop(busy);
         drop(first.turn().await.unwrap());
-        assert_eq!((line.state().free, line.state().waiting.len()), (1, 0));
+        let state = line.state();
+        assert_eq!((state.free, state.waiting.len()), (1, 0));
     }
 }

@@ -119,10 +119,8 @@ async fn every_choice_that_is_offered_can_be_made() {
     let (app, model) = home.start_with_tiny().await;
     let choices: serde_json::Value = call(&app, "compute_choices", json!({})).await;
     let now = &choices["now"];
-    assert_eq!(
-        (&now["model"], &now["backend"], &now["threads_why"]),
-        (&json!(null), &json!("native"), &json!("usual"))
-    );
+    // Of the model that was loaded ahead, or of none: nothing was set for either.
+    assert_eq!((&now["backend"], &now["threads_why"]), (&json!("native"), &json!("usual")));
     let kernels = choices["kernels"].as_array().unwrap();
     assert_eq!(kernels.last(), Some(&json!("portable")), "every processor has it, and it is the slowest");
     for name in kernels {

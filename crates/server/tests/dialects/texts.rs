@@ -126,7 +126,8 @@ async fn a_prompt_is_sent_back_and_measured_where_that_is_wished() {
     assert_eq!(
         measured["usage"],
         json!({"prompt_tokens": ids.len(), "completion_tokens": 0, "total_tokens": ids.len(),
-        "prompt_tokens_details": {"cached_tokens": 0}, "completion_tokens_details": {"reasoning_tokens": 0}})
+        "prompt_tokens_details": {"cached_tokens": 0}, "completion_tokens_details": {"reasoning_tokens": 0,
+            "accepted_prediction_tokens": 0, "rejected_prediction_tokens": 0}})
     );
     let odds = measured["choices"][0]["logprobs"]["token_logprobs"].as_array().unwrap();
     assert_eq!(odds.len(), ids.len());
