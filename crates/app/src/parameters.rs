@@ -126,7 +126,7 @@ pub fn check(layer: &Parameters) -> Result<()> {
             within(name, value, least, most)?;
         }
     }
-    for stop in layer.stop.iter().flatten().filter(|stop| stop.len() > STOP_BYTES_MAX) {
+    if let Some(stop) = layer.stop.iter().flatten().find(|stop| stop.len() > STOP_BYTES_MAX) {
         let detail = format!("a text of stop has {} bytes; {STOP_BYTES_MAX} are the most", stop.len());
         let error = Error::new(Code::ParameterInvalid, detail).with("parameter", "stop").with("value", stop.len());
         return Err(error.with("least", 1).with("most", STOP_BYTES_MAX));
