@@ -1,6 +1,6 @@
 """The bytes that ggml's own quantizers write, with and without an importance matrix.
 
-Builds ggml-base from the source of llama-cpp-python (pinned below; a C and a C++ compiler are needed), as llama.cpp builds
+Builds ggml-base from the source of llama-cpp-python (pinned in llama.txt; a C and a C++ compiler are needed), as llama.cpp builds
 it on x86-64: optimised, without fused multiply-add.
 
 Writes crates/kernels/tests/golden/:
@@ -11,19 +11,17 @@ All little-endian.
 """
 
 import ctypes
-import hashlib
 import os
 import subprocess
+import sys
 import tarfile
 import tempfile
-import urllib.request
 from pathlib import Path
 
 import numpy as np
 from gguf import GGML_QUANT_SIZES, GGMLQuantizationType as Type
 
-SOURCE = "https://files.pythonhosted.org/packages/ec/e9/e7de2b0463ea3ffbf0ede6cb21b58c1258a8f6521aae45ca773a59fe7cf3/llama_cpp_python-0.3.36.tar.gz"
-SHA256 = "832db0699007f1be95a7e41ef12e88926b02ba836461e36a36372db2760c1a2e"
+SOURCE = Path(__file__).with_name("llama.txt")
 OUT = Path(__file__).resolve().parents[2] / "crates/kernels/tests/golden"
 CACHE = Path(os.environ.get("HUACAYA_GGML", Path(tempfile.gettempdir()) / "huacaya-ggml"))
 FORMATS = ["Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K", "IQ4_NL", "IQ4_XS"]
@@ -36,11 +34,12 @@ def ggml():
     library = CACHE / "libggml-base.so"
     if not library.exists():
         CACHE.mkdir(parents=True, exist_ok=True)
-        archive = CACHE / "source.tar.gz"
-        urllib.request.urlretrieve(SOURCE, archive)
-        assert hashlib.sha256(archive.read_bytes()).hexdigest() == SHA256
+        pinned = ["--no-deps", "--no-binary", "llama_cpp_python", "--require-hashes", "--requirement", SOURCE]
+        subprocess.run([sys.executable, "-m", "pip", "download", "--quiet", *pinned], cwd=CACHE, check=True)
+        archive = next(CACHE.glob("llama_cpp_python-*.tar.gz"))
         with tarfile.open(archive) as tar:
             tar.extractall(CACHE, filter="data")
+        archive.unlink()
         folder = next(CACHE.glob("llama_cpp_python-*")) / "vendor/llama.cpp/ggml/src"
         (folder / "ggml-version.h").write_text('#define GGML_VERSION "golden"\n#define GGML_COMMIT "golden"\n')
         flags = ["-O3", "-DNDEBUG", "-D_GNU_SOURCE", "-fPIC", "-I.", "-I../include", "-c"]

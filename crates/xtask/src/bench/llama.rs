@@ -1,11 +1,10 @@
 //! llama.cpp's own programs, built once from the pinned source of llama-cpp-python.
 
-use std::{fs, path::Path, path::PathBuf};
+use std::path::{Path, PathBuf};
 
-use crate::shell::{answers, program_in, say};
+use crate::shell::{answers, program_in, root, say};
 
-const SOURCE: &str = "https://files.pythonhosted.org/packages/ec/e9/e7de2b0463ea3ffbf0ede6cb21b58c1258a8f6521aae45ca773a59fe7cf3/llama_cpp_python-0.3.36.tar.gz";
-const SHA256: &str = "832db0699007f1be95a7e41ef12e88926b02ba836461e36a36372db2760c1a2e";
+const ARCHIVE: &str = "llama_cpp_python-0.3.36.tar.gz";
 const FOLDER: &str = "llama_cpp_python-0.3.36/vendor/llama.cpp";
 /// Its best for AVX2 alone: what a build for every machine of the last ten years has.
 const AVX2: [&str; 5] = ["-DGGML_NATIVE=OFF", "-DGGML_AVX2=ON", "-DGGML_FMA=ON", "-DGGML_F16C=ON", "-DGGML_BMI2=ON"];
@@ -17,8 +16,8 @@ pub fn build(place: &Path, avx2: bool, name: &str) -> Result<PathBuf, String> {
     if made.exists() {
         return Ok(made);
     }
-    if !answers("cmake", &["--version"]) || !answers("curl", &["--version"]) {
-        return Err("building llama.cpp needs cmake, curl and a C++ compiler: install them, then run this again".into());
+    if !answers("cmake", &["--version"]) || !answers("python3", &["-m", "pip", "--version"]) {
+        return Err("building llama.cpp needs cmake, Python with pip and a C++ compiler: install them, then run this again".into());
     }
     if !place.join(FOLDER).exists() {
         fetch(place)?;
@@ -38,11 +37,9 @@ pub fn build(place: &Path, avx2: bool, name: &str) -> Result<PathBuf, String> {
 }
 
 fn fetch(place: &Path) -> Result<(), String> {
-    let archive = "llama_cpp_python.tar.gz";
     say("fetching llama.cpp's source");
-    program_in(place, "curl", &["--fail", "--location", "--silent", "--show-error", "--output", archive, SOURCE])?;
-    let sums = place.join("llama_cpp_python.sha256");
-    fs::write(&sums, format!("{SHA256}  {archive}\n")).map_err(|error| format!("{}: {error}", sums.display()))?;
-    program_in(place, "sha256sum", &["--check", "--quiet", "llama_cpp_python.sha256"])?;
-    program_in(place, "tar", &["--extract", "--file", archive])
+    let pinned = root().join("tests/golden/llama.txt").display().to_string();
+    let source = ["--no-deps", "--no-binary", "llama_cpp_python", "--require-hashes", "--requirement", &pinned];
+    program_in(place, "python3", &[&["-m", "pip", "download", "--quiet"], source.as_slice()].concat())?;
+    program_in(place, "tar", &["--extract", "--file", ARCHIVE])
 }
