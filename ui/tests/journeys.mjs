@@ -1,7 +1,7 @@
 //! Journeys through the window in a browser, against the real server: `huacaya-cli serve --ui` with the built-in model.
 //!
-//! Run after `npm run build` and `cargo build -p huacaya-cli` (CLI: another binary): node tests/journeys.mjs. With LOOKS, pictures
-//! of what is seen on the way go into that folder.
+//! Run after `npm run build` and `cargo build -p huacaya-cli`: node tests/journeys.mjs [PROGRAM]. With LOOKS, pictures of what is
+//! seen on the way go into that folder.
 
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
@@ -14,7 +14,7 @@ import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { launch } from "./browser.mjs";
 
-const program = process.env.CLI ?? fileURLToPath(new URL(`../../target/debug/huacaya-cli${process.platform === "win32" ? ".exe" : ""}`, import.meta.url));
+const program = process.argv[2] ?? fileURLToPath(new URL(`../../target/debug/huacaya-cli${process.platform === "win32" ? ".exe" : ""}`, import.meta.url));
 const demo = fileURLToPath(new URL("../../assets/demo/huacaya-demo.gguf", import.meta.url));
 const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 /** A busy machine takes this long for anything a person waits for. */
@@ -186,10 +186,12 @@ try {
   });
 
   await journey("an answer is stopped, and made again as a version", async () => {
-    await field(first).fill("说下去。");
+    await first.getByRole("button", { name: "新对话" }).first().click();
+    await field(first).fill("再讲一个很长的故事。");
     await field(first).press("Enter");
     await first.getByRole("button", { name: "停止" }).waitFor();
     await first.keyboard.press("Escape");
+    await second.locator("nav button", { hasText: "再讲一个很长的故事" }).first().click();
     await first.getByText("已停止").first().waitFor();
     await second.getByText("已停止").first().waitFor();
     await restore();
@@ -205,7 +207,7 @@ try {
     await first.getByRole("button", { name: "模型", exact: true }).first().click();
     await second.getByRole("button", { name: "模型", exact: true }).first().click();
     await first.getByRole("button", { name: "添加" }).first().click();
-    await first.getByRole("menuitem", { name: "添加模型文件" }).click();
+    await first.getByRole("menuitem", { name: "添加模型文件", exact: true }).click();
     const dialog = first.getByRole("dialog", { name: "选择文件" });
     await dialog.getByRole("option", { name: /我的 文件/ }).waitFor();
     await audit(first, "pick");

@@ -264,6 +264,11 @@ fn estimate(name: &str, file: &ModelFile, options: &LoadOptions) -> Result<Memor
     huacaya_engine::Model::estimate(&file.path, options).map_err(|error| Error::of_model(name, error))
 }
 
+/// Whether the model of a file, which need not be in the list, fits into the memory that is free now.
+pub fn room(path: &Path, options: &LoadOptions) -> huacaya_engine::Result<Fit> {
+    Ok(compare(&huacaya_engine::Model::estimate(path, options)?, free_bytes()))
+}
+
 /// Memory that programs could take now.
 pub(crate) fn free_bytes() -> u64 {
     let memory = RefreshKind::nothing().with_memory(MemoryRefreshKind::nothing().with_ram());
@@ -353,7 +358,14 @@ impl App {
     pub async fn unload_unused(&self, now: Instant) -> Result<()> {
         let Some(minutes) = self.setting::<u64>("server_ttl").await? else { return Ok(()) };
         let Ok(_coming) = self.inner.place.coming.try_lock() else { return Ok(()) };
-        let gone = self.inner.place.take_unused(now, Duration::from_secs(60 * minutes));
+        let gone = self.inner.place.take_unused(None, now, Duration::from_secs(60 * minutes));
+        self.note_gone(&gone).await
+    }
+
+    /// Takes a model out of the memory for a program that needs it no longer; one that others use stays.
+    pub(crate) async fn leave_model(&self, model: ModelId) -> Result<()> {
+        let _coming = self.inner.place.coming.lock().await;
+        let gone = self.inner.place.take_unused(Some(model), Instant::now(), Duration::ZERO);
         self.note_gone(&gone).await
     }
 
@@ -532,7 +544,6 @@ pub(crate) fn quiet(app: &App, watch: Watch<'_>) -> Result<Quiet> {
 
 /// Refuses what would not fit into the memory as it is now.
 pub(crate) fn check_room(name: &str, path: &Path, options: &LoadOptions) -> Result<()> {
-    let memory = huacaya_engine::Model::estimate(path, options).map_err(|error| Error::of_model(name, error))?;
-    let free = free_bytes();
-    if memory.total() <= free { Ok(()) } else { Err(short(name, memory.total(), free)) }
+    let Fit { total, free, .. } = room(path, options).map_err(|error| Error::of_model(name, error))?;
+    if total <= free { Ok(()) } else { Err(short(name, total, free)) }
 }

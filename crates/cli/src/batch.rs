@@ -182,7 +182,8 @@ impl Options {
         let asked = question.asked.as_ref().map_err(String::clone)?;
         let prompt = self.prompt(asked, loaded, filled)?;
         let mut answer = Answer::default();
-        for event in engine.generate(self.drawing.request(prompt, loaded, filled)) {
+        let request = self.drawing.request(prompt, loaded, filled).map_err(words)?;
+        for event in engine.generate(request) {
             if loaded.stop.asked() {
                 return Ok(None);
             }
@@ -200,8 +201,7 @@ impl Options {
             (None, Some(messages)) => turns_of(messages, &mut system)?,
             _ => return Err("one of \"prompt\" and \"messages\" is needed".to_string()),
         };
-        let prompt = self.drawing.talk(turns, system, "", loaded, filled);
-        prompt.map_err(|failure| failure.to_string().trim_start_matches("error: ").to_string())
+        self.drawing.talk(turns, system, "", loaded, filled).map_err(words)
     }
 }
 
@@ -221,6 +221,11 @@ impl Question {
     fn key(&self) -> String {
         key(self.index, self.id.as_ref())
     }
+}
+
+/// What went wrong with one question, for its line.
+fn words(failure: Failure) -> String {
+    failure.to_string().trim_start_matches("error: ").to_string()
 }
 
 fn key(index: usize, id: Option<&Value>) -> String {

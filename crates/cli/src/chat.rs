@@ -101,10 +101,8 @@ impl Talk<'_> {
     async fn go_on(&mut self, lines: &mut Lines) -> Result<(), Failure> {
         let (mut leaving, mut failed) = (false, None);
         loop {
-            if self.library.stop.asked() {
-                return Err(Failure::Interrupted);
-            }
-            let line = match lines.next(&std::mem::take(&mut self.prefill))? {
+            let begun = std::mem::take(&mut self.prefill);
+            let line = match self.library.stop.idle(|| lines.next(&begun))? {
                 Line::End => break,
                 Line::Interrupted if leaving => break,
                 Line::Interrupted => {

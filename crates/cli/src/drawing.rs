@@ -1,6 +1,6 @@
 //! How answers are drawn: what `generate` and `batch` may be told, and the request that comes of it.
 
-use std::sync::Arc;
+use std::{ffi::OsStr, fs, path::Path, sync::Arc};
 
 use clap::Args;
 use huacaya_app::{
@@ -9,7 +9,7 @@ use huacaya_app::{
         template::{Chat, Prompt, Turn},
     },
     parameters,
-    rows::Parameters,
+    rows::{AnswerFormat, Parameters},
 };
 use serde_json::{Map, Value, json};
 
@@ -57,6 +57,9 @@ pub struct Drawing {
     /// Switches a thinking model's thoughts on or off
     #[arg(long, value_name = "BOOL")]
     thinking: Option<bool>,
+    /// Hold the answer to a form: json, FILE.json (a JSON schema), FILE.lark (a grammar), regex:EXPRESSION, or free
+    #[arg(long, value_name = "FORMAT", value_parser = form)]
+    format: Option<AnswerFormat>,
     /// Tell the drawn token and so many of the likeliest ones with their logarithmic probabilities, in the JSON
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u16).range(1..=100))]
     pub logprobs: Option<u16>,
@@ -77,6 +80,7 @@ impl Drawing {
             seed: self.seed,
             stop: (!self.stop.is_empty()).then(|| self.stop.clone()),
             thinking: self.thinking,
+            format: self.format.clone(),
             ..Parameters::default()
         };
         parameters::check(&given)?;
@@ -109,23 +113,41 @@ impl Drawing {
     }
 
     /// What the engine is asked.
-    pub fn request(&self, prompt: Prompt, loaded: &Loaded, filled: &Parameters) -> Request {
+    pub fn request(&self, prompt: Prompt, loaded: &Loaded, filled: &Parameters) -> Result<Request, Failure> {
         let mut sampling = parameters::sampling(filled);
         sampling.guidance = 1.0;
-        Request {
+        Ok(Request {
             model: Arc::clone(&loaded.model),
             adapters: Vec::new(),
             prompt,
             negative: None,
             sampling,
-            grammar: None,
+            grammar: filled.format.as_ref().map_or(Ok(None), parameters::grammar)?,
             stop: filled.stop.clone().unwrap_or_default(),
             logprobs: self.logprobs.map_or(0, usize::from),
             echo: false,
             tokens_max: filled.tokens_max.unwrap_or(1) as usize,
             speculate: true,
             draft: None,
-        }
+        })
+    }
+}
+
+/// What `--format` says; a file is read where it is named.
+fn form(text: &str) -> Result<AnswerFormat, String> {
+    let read = || fs::read_to_string(text).map_err(|error| format!("cannot read {text}: {error}"));
+    match text {
+        "json" => return Ok(AnswerFormat::JsonObject),
+        "free" => return Ok(AnswerFormat::Free),
+        _ => {}
+    }
+    if let Some(expression) = text.strip_prefix("regex:") {
+        return Ok(AnswerFormat::Regex(expression.to_string()));
+    }
+    match Path::new(text).extension().and_then(OsStr::to_str) {
+        Some("json") => Ok(AnswerFormat::JsonSchema(read()?)),
+        Some("lark") => Ok(AnswerFormat::Lark(read()?)),
+        _ => Err("json, FILE.json, FILE.lark, regex:EXPRESSION or free was expected".to_string()),
     }
 }
 

@@ -17,6 +17,9 @@ Exit status:
   130  interrupted by Ctrl-C
   141  the reader of the output went away";
 
+/// As a shell sees a program that Ctrl-C ended.
+pub const INTERRUPTED: u8 = 130;
+
 /// Why a command did not do its work.
 #[derive(Debug)]
 pub enum Failure {
@@ -44,7 +47,7 @@ impl Failure {
             Failure::Unusable(_) => 4,
             Failure::NoRoom(_) => 5,
             Failure::Network(_) => 6,
-            Failure::Interrupted => 130,
+            Failure::Interrupted => INTERRUPTED,
             // As a shell sees a program that SIGPIPE ended.
             Failure::Unread => 141,
         })

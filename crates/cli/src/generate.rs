@@ -60,7 +60,7 @@ pub fn run(options: &Options) -> Result<(), Failure> {
         }
     };
     let draft = options.draft.as_ref().map(|name| options.model.load_beside(name, &loaded.stop)).transpose()?;
-    let request = options.drawing.request(prompt, &loaded, &filled);
+    let request = options.drawing.request(prompt, &loaded, &filled)?;
     let request = Request { speculate: !options.no_speculation, draft, ..request };
     let mut answer = Answer::default();
     let mut interrupted = false;

@@ -21,12 +21,17 @@ use huacaya_app::{
     computing::{Here, Kept},
     devices,
     engine::{KvFormat, LoadOptions, Model},
+    loading,
+    models::{FitChoice, Verdict},
     progress::Progress,
     rows::Parameters,
 };
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
 
-use crate::{failure::Failure, library::Library};
+use crate::{
+    failure::{Failure, INTERRUPTED},
+    library::Library,
+};
 
 /// What the tensor library reads its number of threads from, once, at its first use.
 const THREADS: &str = "RAYON_NUM_THREADS";
@@ -49,6 +54,9 @@ pub struct ModelOptions {
     pub context: Option<usize>,
     #[command(flatten)]
     pub compute: ComputeOptions,
+    /// Load the model even where it needs more memory than is free
+    #[arg(long)]
+    pub anyway: bool,
     /// Say nothing on standard error but errors
     #[arg(long)]
     pub quiet: bool,
@@ -92,20 +100,25 @@ pub struct Loaded {
 }
 
 /// Set by Ctrl-C, and by what service managers send (SIGTERM).
-#[derive(Clone)]
-pub struct Stop(Arc<AtomicBool>);
+#[derive(Clone, Default)]
+pub struct Stop {
+    asked: Arc<AtomicBool>,
+    /// Nothing is under way that would have to end first.
+    idle: Arc<AtomicBool>,
+}
 
 impl Stop {
-    /// Listens from now on. A second Ctrl-C or SIGTERM ends the program at once.
+    /// Listens from now on. A second Ctrl-C or SIGTERM ends the program at once, and so does the first where nothing is
+    /// under way.
     pub fn listen() -> Result<Stop, Failure> {
-        let stop = Stop(Arc::new(AtomicBool::new(false)));
-        let flag = stop.clone();
+        let stop = Stop::default();
+        let told = stop.clone();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         std::thread::spawn(move || {
             runtime.block_on(async {
                 while signalled().await.is_ok() {
-                    if flag.0.swap(true, Ordering::Relaxed) {
-                        std::process::exit(130);
+                    if told.asked.swap(true, Ordering::SeqCst) || told.idle.load(Ordering::SeqCst) {
+                        std::process::exit(INTERRUPTED.into());
                     }
                 }
             });
@@ -114,12 +127,21 @@ impl Stop {
     }
 
     pub fn asked(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+        self.asked.load(Ordering::SeqCst)
+    }
+
+    /// Waits for what another thread or a person does: a signal meanwhile ends the program.
+    pub fn idle<T>(&self, wait: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
+        self.idle.store(true, Ordering::SeqCst);
+        // Whoever was asked a moment before is not asked again.
+        let done = if self.asked() { Err(Failure::Interrupted) } else { wait() };
+        self.idle.store(false, Ordering::SeqCst);
+        done
     }
 
     /// What was asked has been done: the next Ctrl-C is a first one again.
     pub fn done(&self) {
-        self.0.store(false, Ordering::Relaxed);
+        self.asked.store(false, Ordering::SeqCst);
     }
 }
 
@@ -150,6 +172,7 @@ impl ModelOptions {
             template: self.template.clone().or(set),
             ..kept.options()
         };
+        let options = self.fitting(&path, options)?;
         let mut meter = Meter::new("loading", self.quiet);
         let mut watch = |progress: Progress| {
             meter.show(progress);
@@ -175,6 +198,31 @@ impl ModelOptions {
         let model = Arc::new(model);
         kept.share(&model);
         Ok(Loaded { path, model, parameters, stop })
+    }
+
+    /// Options whose context fits into the free memory; where none was asked for, the longest that does.
+    fn fitting(&self, path: &Path, options: LoadOptions) -> Result<LoadOptions, Failure> {
+        let fit = loading::room(path, &options).map_err(|error| Failure::of_model(path, error))?;
+        if fit.verdict != Verdict::TooLarge || self.anyway {
+            return Ok(options);
+        }
+        if let (None, Some(choice)) = (options.context, fit.choices.iter().find(|choice| choice.kv.is_none())) {
+            if !self.quiet {
+                eprintln!("memory is short: a context of {} tokens instead of {}", choice.context, fit.context);
+            }
+            return Ok(LoadOptions { context: Some(choice.context as usize), ..options });
+        }
+        let way = |choice: &FitChoice| match &choice.kv {
+            Some(kv) => format!("--context {} --kv {kv}", choice.context),
+            None => format!("--context {}", choice.context),
+        };
+        let ways = match fit.choices.first() {
+            Some(choice) => format!("{} would fit; or close other programs, or --anyway", way(choice)),
+            None => "close other programs, take a smaller model, or --anyway".to_string(),
+        };
+        let (needed, free) = (HumanBytes(fit.total), HumanBytes(fit.free));
+        let path = path.display();
+        Err(Failure::NoRoom(format!("{path} needs {needed} of memory, {free} are free\nhelp: {ways}")))
     }
 
     /// Loads another model for the same device, whose prompts are rendered by the first.

@@ -41,10 +41,8 @@ pub(crate) struct Shared {
     format: Option<Value>,
     think: Option<Value>,
     options: Option<Map<String, Value>>,
-    /// The person says how long models stay.
-    #[serde(rename = "keep_alive")]
-    #[schemars(with = "Option<Value>")]
-    _keep_alive: Option<IgnoredAny>,
+    /// The person says how long models stay; 0 in a request without words takes the model out of the memory.
+    keep_alive: Option<Value>,
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -235,7 +233,7 @@ pub async fn embed_one(State(server): State<Server>, request: Request) -> Result
     Ok(ignored.on(Json(json!({"embedding": embedded.vectors.pop()}))))
 }
 
-/// A request without words asks for the model to be in memory; it says so in the field that holds words elsewhere.
+/// A request without words asks for the model to be in memory, or out of it, and has an empty text where words are elsewhere.
 async fn load(
     server: &Server,
     source: &Source,
@@ -243,10 +241,20 @@ async fn load(
     ignored: &Ignored,
     (field, empty): (&str, Value),
 ) -> Result<Response, Refusal> {
-    let model = server.app.api_load(source, shared.model.as_deref()).await.map_err(Refusal::logged)?;
-    let mut line = json!({"model": model.id, "created_at": now(), "done_reason": "load", "done": true});
+    let name = shared.model.as_deref();
+    let (done, reason) = match shared.keep_alive.as_ref().is_some_and(is_nothing) {
+        true => (server.app.api_leave(source, name).await, "unload"),
+        false => (server.app.api_load(source, name).await, "load"),
+    };
+    let model = done.map_err(Refusal::logged)?;
+    let mut line = json!({"model": model.id, "created_at": now(), "done_reason": reason, "done": true});
     line[field] = empty;
     Ok(ignored.on(Json(line)))
+}
+
+/// No time at all: a number of seconds, or a number with a unit.
+fn is_nothing(time: &Value) -> bool {
+    time.as_f64() == Some(0.0) || time.as_str().is_some_and(|text| ["0", "0s", "0m", "0h"].contains(&text))
 }
 
 async fn respond(

@@ -53,7 +53,7 @@ fn cpu(options: &Options) -> Outcome {
     let ours = build_ours()?;
     cargo(&["build", "--release", "--package", "huacaya-kernels", "--example", "bandwidth"])?;
     let bandwidth = target().join("release/examples/bandwidth");
-    let side = Side::ours(ours.clone(), options.avx2);
+    let side = Side::ours(ours.clone(), place.join("home"), options.avx2);
     let (plain, theirs) = (side.plain(), Side::theirs(theirs));
     let log = place.join(if options.avx2 { "cpu-avx2.jsonl" } else { "cpu.jsonl" });
     if options.again && log.exists() {

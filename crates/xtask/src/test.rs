@@ -7,7 +7,7 @@ use std::{
 
 use crate::{
     front,
-    shell::{Outcome, cargo, program_in, root, say},
+    shell::{Outcome, cargo, program_in, root, say, target},
     system,
 };
 
@@ -35,9 +35,13 @@ pub fn test() -> Outcome {
     program_in(&root().join("ui"), front::NPM, &["run", "--silent", "test"])?;
     say("Rust tests, the real window among them");
     let counts = cargo_tests()?;
-    say("UI in Chromium: a walk, then accessibility, policy and requests of every scene");
+    say("a walk through the UI in Chromium");
     let ui = root().join("ui");
     program_in(&ui, "node", &["tests/walk.mjs"])?;
+    say("the window in a browser, from the real server");
+    let cli = target().join("debug").join(format!("huacaya-cli{}", std::env::consts::EXE_SUFFIX));
+    program_in(&ui, "node", &["tests/journeys.mjs".as_ref(), cli.as_os_str()])?;
+    say("accessibility, policy and requests of every scene");
     program_in(&ui, "node", &["tests/look.mjs", SCENES])?;
     println!("{} passed, {} failed", counts.passed, counts.failed);
     if counts.failed == 0 { Ok(()) } else { Err("some tests failed; see above".into()) }

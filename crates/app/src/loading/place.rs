@@ -285,10 +285,11 @@ impl Place {
         Some(slots.extract_if(.., |slot| slot.leaving).map(|slot| slot.loaded).collect())
     }
 
-    /// Takes out what programs have not used for so long by `now`. The window's model stays, as the window's alone.
-    pub(super) fn take_unused(&self, now: Instant, long: Duration) -> Vec<Loaded> {
+    /// Takes out what programs have not used for so long by `now`, one model or all. The window's model stays, as the
+    /// window's alone.
+    pub(super) fn take_unused(&self, only: Option<ModelId>, now: Instant, long: Duration) -> Vec<Loaded> {
         let mut slots = self.slots();
-        for slot in slots.iter_mut() {
+        for slot in slots.iter_mut().filter(|slot| only.is_none_or(|id| slot.loaded.id == id)) {
             let unused = !slot.in_use() && now.saturating_duration_since(slot.last()) >= long;
             slot.programs &= !unused;
         }

@@ -109,6 +109,17 @@ impl App {
         log.looked(loaded.await, |_| 0)
     }
 
+    /// The program needs the model no longer; where others use it, it stays in memory.
+    pub async fn api_leave(&self, source: &Source, model: Option<&str>) -> Result<ApiModel> {
+        let log = self.log_request(source, model, String::new).await?;
+        let left = async {
+            let model = self.api_model_called(model).await?;
+            self.leave_model(model.row.id).await?;
+            Ok(model)
+        };
+        log.looked(left.await, |_| 0)
+    }
+
     /// A text as tokens; `special`: with the tokens that a prompt begins with.
     pub async fn api_tokenize(
         &self,

@@ -92,6 +92,26 @@ fn orders_tell_change_and_save_and_what_is_wrong_is_said_and_ends_nothing() {
     assert_eq!(chat(home, &["gpt-9"], "").status.code(), Some(3));
 }
 
+#[cfg(unix)]
+#[test]
+fn a_chat_that_waits_for_a_line_ends_when_it_is_told_to() {
+    use std::io::{BufRead, BufReader};
+    let home = tempfile::tempdir().unwrap();
+    let mut child = Command::new(env!("CARGO_BIN_EXE_huacaya-cli"))
+        .env("HUACAYA_HOME", home.path())
+        .args(["chat", "--quiet"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = child.stdin.take().unwrap();
+    lines.write_all(b"/help\n").unwrap();
+    assert!(BufReader::new(child.stdout.take().unwrap()).lines().next().is_some());
+    Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    drop(lines);
+}
+
 #[test]
 fn the_window_sees_the_words_while_they_are_written() {
     let home = tempfile::tempdir().unwrap();

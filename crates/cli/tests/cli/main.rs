@@ -80,6 +80,39 @@ fn likelihoods_stand_beside_their_tokens_the_drawn_one_first() {
 }
 
 #[test]
+fn an_answer_is_held_to_a_form() {
+    let (demo, folder) = (demo(), tempfile::tempdir().unwrap());
+    let schema = folder.path().join("form.json");
+    let grammar = folder.path().join("form.lark");
+    fs::write(
+        &schema,
+        r#"{"type": "object", "properties": {"a": {"enum": [7]}}, "required": ["a"], "additionalProperties": false}"#,
+    )
+    .unwrap();
+    fs::write(&grammar, r#"start: "yes" | "no""#).unwrap();
+    let common = ["generate", "--model", demo.to_str().unwrap(), "--quiet", "--prompt", "你好", "--tokens", "40"];
+    let held = |format: &str| said(&[&common[..], &["--format", format]].concat(), "").trim().to_string();
+    let number = held("regex:[0-9]{3}");
+    assert!(number.len() == 3 && number.bytes().all(|byte| byte.is_ascii_digit()), "{number}");
+    assert_eq!(serde_json::from_str::<Value>(&held(schema.to_str().unwrap())).unwrap(), serde_json::json!({"a": 7}));
+    let word = held(grammar.to_str().unwrap());
+    assert!(["yes", "no"].contains(&word.as_str()), "{word}");
+    for wrong in ["xml", "regex:[0-9", "none.lark"] {
+        let (status, words) = failed(&[&common[..], &["--format", wrong]].concat(), "");
+        assert_eq!(status, 2, "{wrong}: {words}");
+    }
+}
+
+#[test]
+fn what_needs_more_memory_than_is_free_is_not_begun() {
+    let demo = demo();
+    let common = ["generate", "--model", demo.to_str().unwrap(), "--prompt", "1", "--tokens", "1", "--context"];
+    let (status, words) = failed(&[&common[..], &["16777216"]].concat(), "");
+    assert_eq!(status, 5, "{words}");
+    assert!(words.contains("of memory") && words.contains("--context") && words.contains("--anyway"), "{words}");
+}
+
+#[test]
 fn a_benchmark_tells_every_sample_and_their_medians() {
     let demo = demo();
     let bench = |names: [&str; 3]| {

@@ -79,6 +79,29 @@ async fn texts_are_generated_with_the_template_and_raw() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_model_leaves_the_memory_when_its_only_user_says_so() {
+    let served = Served::start_with_tools().await;
+    let tools = served.tools().await;
+    let in_memory = async || {
+        let listed = served.get("/api/ps").await.json();
+        listed["models"].as_array().unwrap().iter().any(|model| model["model"] == tools.as_str())
+    };
+    let ask = json!({"model": tools.as_str()});
+    assert_eq!(served.post("/api/generate", ask.clone()).await.json()["done_reason"], "load");
+    assert!(in_memory().await);
+    assert_eq!(
+        served.post("/api/chat", with(ask.clone(), "keep_alive", json!("5m"))).await.json()["done_reason"],
+        "load"
+    );
+    for time in [json!(0), json!("0s")] {
+        let left = served.post("/api/generate", with(ask.clone(), "keep_alive", time)).await.json();
+        assert_eq!((&left["done"], &left["done_reason"]), (&json!(true), &json!("unload")));
+        assert!(!in_memory().await);
+    }
+    served.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn forms_tools_and_vectors_work() {
     let served = Served::start_with_tools().await;
     let schema = json!({"type": "object", "properties": {"kind": {"enum": ["羊驼", "llama"]}}, "required": ["kind"],

@@ -112,18 +112,19 @@ impl Cell {
 pub struct Side {
     pub name: &'static str,
     path: PathBuf,
-    ours: bool,
+    /// Where our program keeps what it sets and measures: nothing.
+    home: Option<PathBuf>,
     kernels: Option<&'static str>,
     guesses: bool,
 }
 
 impl Side {
-    pub fn ours(path: PathBuf, avx2: bool) -> Side {
-        Side { name: OURS, path, ours: true, kernels: avx2.then_some("avx2"), guesses: true }
+    pub fn ours(path: PathBuf, home: PathBuf, avx2: bool) -> Side {
+        Side { name: OURS, path, home: Some(home), kernels: avx2.then_some("avx2"), guesses: true }
     }
 
     pub fn theirs(path: PathBuf) -> Side {
-        Side { name: THEIRS, path, ours: false, kernels: None, guesses: false }
+        Side { name: THEIRS, path, home: None, kernels: None, guesses: false }
     }
 
     /// The same program, one token at a time.
@@ -140,17 +141,16 @@ impl Side {
             What::Repetition => return (self.repetition(file), "tokens_per_second"),
         };
         let threads = if cell.threads == 0 { cores() } else { cell.threads };
-        let mut command = Command::new(&self.path);
+        let mut command = self.start();
         let number = |command: &mut Command, name: &str, value: usize| {
             command.arg(name).arg(value.to_string());
         };
-        if self.ours {
+        if self.home.is_some() {
             command.args(["bench", "--json", "--quiet", "--model"]).arg(file);
             number(&mut command, "--prompt", prompt);
             number(&mut command, "--tokens", tokens);
             number(&mut command, "--depth", depth);
             number(&mut command, "--threads", threads);
-            command.envs(self.kernels.map(|name| ("HUACAYA_KERNELS", name)));
             return (command, if tokens > 0 { "decode_tokens_per_second" } else { "prefill_tokens_per_second" });
         }
         command.args(["-o", "json", "-r", "1", "-m"]).arg(file);
@@ -166,7 +166,7 @@ impl Side {
 
     /// A text is continued that says the same again and again; what a model of random numbers makes of it repeats itself, too.
     fn repetition(&self, file: &Path) -> Command {
-        let mut command = Command::new(&self.path);
+        let mut command = self.start();
         command.args([
             "generate",
             "--json",
@@ -180,7 +180,13 @@ impl Side {
         ]);
         command.arg(file).args(["--tokens", &REPEATED.to_string()]);
         command.args((!self.guesses).then_some("--no-speculation"));
+        command
+    }
+
+    fn start(&self) -> Command {
+        let mut command = Command::new(&self.path);
         command.envs(self.kernels.map(|name| ("HUACAYA_KERNELS", name)));
+        command.envs(self.home.as_ref().map(|home| ("HUACAYA_HOME", home)));
         command
     }
 

@@ -17,7 +17,10 @@ pub fn build(place: &Path, avx2: bool, name: &str) -> Result<PathBuf, String> {
         return Ok(made);
     }
     if !answers("cmake", &["--version"]) || !answers("python3", &["-m", "pip", "--version"]) {
-        return Err("building llama.cpp needs cmake, Python with pip and a C++ compiler: install them, then run this again".into());
+        return Err(
+            "building llama.cpp needs cmake, Python with pip and a C++ compiler: install them, then run this again"
+                .into(),
+        );
     }
     if !place.join(FOLDER).exists() {
         fetch(place)?;
