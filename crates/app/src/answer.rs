@@ -128,6 +128,8 @@ struct Progress {
     measured: Option<(u32, f32)>,
     /// Tokens guessed ahead, and how many of them were right, once the engine has said so.
     guessed: (u32, u32),
+    /// Why the processor went on in the card's place.
+    moved: Option<String>,
 }
 
 impl App {
@@ -233,7 +235,13 @@ impl App {
         self.inner.store.set_made(message, &made(&settled, &lease, &beside, &asked)).await?;
         progress.begun = Instant::now();
         let events = events(self.inner.engine.generate(request(&settled, &lease, beside, cut)?))?;
+        let before = lease.model.fell_back().map(str::to_string);
         let finish = self.follow(message, events, &mut wishes, progress, &settled.model_name).await;
+        let after = lease.model.fell_back().map(str::to_string);
+        if after != before {
+            self.inner.store.set_loaded(settled.model, Some((lease.model.device(), after.as_deref()))).await?;
+            progress.moved = after;
+        }
         drop(lease);
         finish
     }
@@ -435,6 +443,7 @@ impl Progress {
             thought_ms: 0,
             measured: None,
             guessed: (0, 0),
+            moved: None,
         }
     }
 
@@ -498,6 +507,7 @@ impl Progress {
             tokens_per_second,
             drafted_tokens: self.guessed.0,
             accepted_tokens: self.guessed.1,
+            moved: self.moved.clone(),
             finish,
             turns_dropped,
             memory_starts_at,

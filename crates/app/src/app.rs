@@ -113,6 +113,7 @@ impl App {
             eprintln!("{}: no log is written: {error}", places.logs().display());
         }
         tracing::info!(version = crate::VERSION, "start");
+        huacaya_engine::remember_graphics_in(places.home());
         let opened = Store::open(places.home()).await?;
         let storage = storage::find(&opened.store, &places).await?;
         let line = Line::open(&opened.store, places.home()).await?;
@@ -199,6 +200,7 @@ impl App {
         }
         self.inner.line.write_down(&self.inner.store).await;
         self.inner.store.close().await;
+        huacaya_engine::leave_graphics();
         tracing::info!("end");
     }
 }

@@ -344,6 +344,8 @@ commands! {
     diagnostics() -> Diagnostics = |app| app.diagnostics();
     /// Where models can run, and why not elsewhere.
     devices() -> Vec<Device> = |app| app.devices();
+    /// Forgets what was found out about graphics drivers: each is tried again when it is needed next.
+    try_graphics_again() -> () = |app| app.try_graphics_again();
     /// What there is to choose from about computing on this machine's processor.
     compute_choices() -> ComputeChoices = |app| app.compute_choices();
 

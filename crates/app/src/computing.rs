@@ -7,7 +7,7 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use huacaya_engine::{
-    BACKEND_VARIABLE, InstructionSet, KERNELS_VARIABLE, Kernels, KvFormat, LoadOptions, Model, Way,
+    AUTO, BACKEND_VARIABLE, CPU, InstructionSet, KERNELS_VARIABLE, Kernels, KvFormat, LoadOptions, Model, Way,
     measure::{self, Freedom, Trial},
     physical_cores,
 };
@@ -32,6 +32,8 @@ const KERNELS: &str = "compute_kernels";
 const KV: &str = "compute_kv";
 /// The setting that keeps what was found.
 const TUNINGS: &str = "tunings";
+/// The one that keeps which of graphics card and processor was faster.
+const RACES: &str = "card_races";
 /// A first answer waits for this long at most, about.
 const BUDGET: Duration = Duration::from_secs(5);
 /// Who asks for a measurement gets a better one.
@@ -62,8 +64,8 @@ impl Pace {
             threads: trial.way.threads as u32,
             chunk: trial.way.chunk as u32,
             kv: trial.way.kv.name().to_string(),
-            prefill_tokens_per_second: trial.prefill_tokens_per_second,
-            decode_tokens_per_second: trial.decode_tokens_per_second,
+            prefill_tokens_per_second: trial.pace.prefill_tokens_per_second,
+            decode_tokens_per_second: trial.pace.decode_tokens_per_second,
         }
     }
 
@@ -97,6 +99,20 @@ impl Tuned {
     fn holds_for(&self, machine: &str, shape: &str) -> bool {
         self.machine == machine && self.shape == shape
     }
+}
+
+/// A graphics card against this machine's processor, at models of one shape.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Raced {
+    machine: String,
+    /// The adapter's identity, its driver's version in it.
+    card: String,
+    shape: String,
+    measured_ms: i64,
+    /// Tokens a second, read and written.
+    card_speed: (f64, f64),
+    processor_speed: (f64, f64),
+    card_wins: bool,
 }
 
 /// What there is to choose from on this machine.
@@ -140,7 +156,7 @@ pub struct ComputingNow {
     /// Of the native back end only.
     pub threads: Option<u32>,
     pub threads_why: Why,
-    /// What the environment asks for, in English, granted or not.
+    /// What the environment asks for, granted or not, and why no graphics card computes where one could; in English.
     pub reason: Option<String>,
 }
 
@@ -217,6 +233,7 @@ impl Computing {
             (false, false) => Why::Measured,
         };
         let asked = huacaya_engine::candle_is_forced().then(|| format!("{BACKEND_VARIABLE}=candle asks for candle"));
+        let fell_back = model.and_then(Model::fell_back).map(str::to_string);
         ComputingNow {
             model: model.map(|model| model.description().name.clone()),
             backend: backend.to_string(),
@@ -233,7 +250,12 @@ impl Computing {
             kernels_ignored: std::env::var(KERNELS_VARIABLE).ok().filter(|_| !choice.forced && choice.reason.is_some()),
             threads: threads.map(|threads| threads as u32),
             threads_why: because(self.threads.is_some(), threads.is_none_or(|threads| threads == physical_cores())),
-            reason: choice.reason.into_iter().chain(asked).reduce(|one, other| format!("{one}; {other}")),
+            reason: choice
+                .reason
+                .into_iter()
+                .chain(asked)
+                .chain(fell_back)
+                .reduce(|one, other| format!("{one}; {other}")),
         }
     }
 
@@ -279,9 +301,11 @@ fn fingerprint() -> String {
 }
 
 /// What a data folder says about computing, for a face that loads a model without opening the library.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Kept {
     set: Computing,
+    device: String,
+    slower: Vec<(String, String)>,
     tunings: Vec<Tuned>,
     sharing: Sharing,
 }
@@ -295,20 +319,26 @@ impl Kept {
             Vec::new()
         });
         let settings: Settings = rows.into_iter().map(|row| (row.key, row.value)).collect();
+        huacaya_engine::remember_graphics_in(places.home());
+        let races: Vec<Raced> = value(&settings, RACES).unwrap_or_default();
+        // Nothing is measured here: a card that never won is not tried unless it is asked for.
+        let usual = if races.iter().any(|raced| raced.card_wins) { AUTO } else { CPU };
         Kept {
             set: Computing::of(&settings),
+            device: value(&settings, "device").unwrap_or_else(|| usual.to_string()),
+            slower: slower(races),
             tunings: value(&settings, TUNINGS).unwrap_or_default(),
             sharing: value(&settings, QUIET).unwrap_or_default(),
         }
     }
 
     /// With what was said elsewhere, which goes before it.
-    pub fn under(self, threads: Option<usize>, kv: Option<KvFormat>) -> Kept {
-        Kept { set: self.set.under(threads, kv), ..self }
+    pub fn under(self, here: Here, kv: Option<KvFormat>) -> Kept {
+        Kept { set: self.set.under(here.threads, kv), device: here.device.unwrap_or(self.device), ..self }
     }
 
     pub fn options(&self) -> LoadOptions {
-        self.set.options()
+        LoadOptions { device: Some(self.device.clone()), slower: self.slower.clone(), ..self.set.options() }
     }
 
     /// Has the model computed as was found to be the fastest for its shape on this machine, where it was measured, but for
@@ -334,6 +364,52 @@ impl Kept {
     pub fn share(&self, model: &Arc<Model>) {
         sharing::follow_alone(model, self.sharing);
     }
+}
+
+/// Leaves a model on the graphics card where that is faster than the processor, and measures whether it is where nobody did.
+/// A measurement that fails is no reason to be without the model; one that is stopped stops the load.
+pub(crate) fn race(app: &App, model: &mut Model, again: bool, tell: Tell<'_>, watch: Watch<'_>) -> Result<()> {
+    let runtime = &app.inner.runtime;
+    let Some(card) = model.card() else { return Ok(()) };
+    let (machine, shape) = (fingerprint(), model.description().shape.clone());
+    let mut all: Vec<Raced> = runtime.block_on(app.setting(RACES))?.unwrap_or_default();
+    let same = |raced: &Raced| raced.machine == machine && raced.card == card && raced.shape == shape;
+    // One that the processor won is not on the card.
+    if !again && all.iter().any(same) {
+        return Ok(());
+    }
+    tell("tuning");
+    let race = match measure::race(model, if again { BUDGET_ASKED } else { BUDGET }, watch) {
+        Ok(Some(race)) => race,
+        Ok(None) => return Ok(()),
+        Err(error) if error.is_stopped() => return Err(Error::stopped()),
+        Err(error) => {
+            tracing::warn!(%error, "whether the graphics card is faster could not be measured");
+            return Ok(());
+        }
+    };
+    tracing::info!(card, ?race, "the graphics card was measured beside the processor");
+    let pair = |pace: measure::Pace| (pace.prefill_tokens_per_second, pace.decode_tokens_per_second);
+    let (card_speed, processor_speed) = (pair(race.card), pair(race.processor));
+    let card_wins = race.card_wins();
+    all.retain(|raced| !same(raced));
+    all.insert(0, Raced { machine, card, shape, measured_ms: now_ms(), card_speed, processor_speed, card_wins });
+    all.truncate(KEPT_MAX);
+    let value = serde_json::to_value(&all).map_err(Error::internal)?;
+    runtime.block_on(app.inner.store.set_setting(RACES, value))?;
+    if !card_wins {
+        let (name, here, there) = (model.device().to_string(), processor_speed.1, card_speed.1);
+        let reason = format!("{name}: the processor is faster ({here:.1} tokens/s against {there:.1})");
+        model.leave_card(reason).map_err(|error| Error::of_model(&model.description().name, error))?;
+    }
+    Ok(())
+}
+
+/// Graphics cards that this machine's processor beat, with the shapes of the models.
+fn slower(races: Vec<Raced>) -> Vec<(String, String)> {
+    let machine = fingerprint();
+    let beaten = races.into_iter().filter(|raced| raced.machine == machine && !raced.card_wins);
+    beaten.map(|raced| (raced.card, raced.shape)).collect()
 }
 
 /// Has a model computed in the way that is the fastest here, and measures which that is where nobody did. A measurement that
@@ -400,12 +476,17 @@ impl App {
         self.inner.here.get_or_init(|| here);
     }
 
-    /// Where models are computed: "cpu", "gpu:0", …; none: where the program would.
-    pub(crate) async fn device(&self) -> Result<Option<String>> {
+    /// Where models are computed: "auto", "cpu", "gpu:vulkan Arc", …
+    pub(crate) async fn device(&self) -> Result<String> {
         match self.inner.here.get().and_then(|here| here.device.clone()) {
-            Some(device) => Ok(Some(device)),
-            None => self.setting("device").await,
+            Some(device) => Ok(device),
+            None => Ok(self.setting("device").await?.unwrap_or_else(|| AUTO.to_string())),
         }
+    }
+
+    /// Graphics cards that the processor beat, with the shapes of the models.
+    pub(crate) async fn slower_cards(&self) -> Result<Vec<(String, String)>> {
+        Ok(slower(self.setting(RACES).await?.unwrap_or_default()))
     }
 
     /// What the person set about computing.

@@ -89,7 +89,9 @@ fn report(found: &Diagnostics) -> String {
     let _ = writeln!(text, "computing: {}", described(&found.computing));
     for device in &found.devices {
         let state = if device.available { "available" } else { device.reason.as_deref().unwrap_or("not available") };
-        let _ = writeln!(text, "{} ({}): {state}", device.id, device.name);
+        let about = [&device.name, &device.detail].map(String::as_str);
+        let about = about.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(", ");
+        let _ = writeln!(text, "{} ({about}): {state}", device.id);
     }
     let _ = write!(text, "data: {}\nmodels: {}\nlog: {}\n\n{}", found.home, found.models, found.log, found.log_tail);
     text

@@ -273,6 +273,7 @@ fn row(facts: Facts, file: &ModelFile, source: Source, in_storage: bool) -> Mode
         draft: None,
         loaded_by: None,
         device: None,
+        device_reason: None,
         added_ms: 0,
         used_ms: None,
     }

@@ -12,7 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use huacaya_engine::{Adapter, KvFormat, LoadOptions, Memory};
+use huacaya_engine::{AUTO, Adapter, KvFormat, LoadOptions, Memory};
 use huacaya_progress::{Progress, Watch};
 use huacaya_store::{JobId, Model, ModelFile, ModelId, Parameters, Strength};
 use sysinfo::{MemoryRefreshKind, RefreshKind, System};
@@ -137,9 +137,8 @@ pub(crate) fn load(app: &App, id: ModelId, asked: &Asked, tell: Tell<'_>, watch:
     let _hold = patiently(watch, || place.hold.clone().try_read_owned().ok())?;
     let _coming = patiently(watch, || place.coming.clone().try_lock_owned().ok())?;
     let side = place.side_of(id);
-    let serves = |loaded: &Loaded| {
-        loaded.serves(id, &terms, asked.context) && asked.kv.is_none_or(|kv| loaded.model.kv_format() == Some(kv))
-    };
+    let serves =
+        |loaded: &Loaded| loaded.serves(id, &terms, asked.context) && asked.kv.is_none_or(|kv| loaded.model.keeps(kv));
     if !asked.tune && place.has(side, serves) {
         return Ok(Outcome::Loaded { model: id });
     }
@@ -159,11 +158,14 @@ pub(crate) fn load(app: &App, id: ModelId, asked: &Asked, tell: Tell<'_>, watch:
     drop(leaving);
     runtime.block_on(app.note_gone(&gone))?;
     drop(gone);
-    let options = LoadOptions { positions: Some(positions(&memory, place.room(free_bytes()))), ..options };
+    // Who asks for a measurement wants the card measured, too.
+    let slower = if asked.tune { Vec::new() } else { runtime.block_on(app.slower_cards())? };
+    let positions = Some(positions(&memory, place.room(free_bytes())));
+    let options = LoadOptions { positions, slower, ..options };
     let loaded = bring_in(app, id, &row, terms, &options, asked, tell, watch)?;
-    let device = loaded.model.device().to_string();
+    let model = loaded.model.clone();
     place.add(loaded, side);
-    runtime.block_on(app.inner.store.set_loaded(id, Some(&device)))?;
+    runtime.block_on(app.inner.store.set_loaded(id, Some((model.device(), model.fell_back()))))?;
     Ok(Outcome::Loaded { model: id })
 }
 
@@ -195,6 +197,9 @@ fn bring_in(
     let mut bring = |id: ModelId, name: &str, file: &ModelFile, options: &LoadOptions, again: bool| {
         let loaded = huacaya_engine::Model::load(&file.path, options, &mut *watch);
         let mut model = loaded.map_err(|error| Error::of_model(name, error))?;
+        if options.device.as_deref() == Some(AUTO) {
+            computing::race(app, &mut model, again, tell, &mut *watch)?;
+        }
         computing::tune(app, id, &mut model, &set, again, tell, &mut *watch)?;
         if let Some(reason) = model.fell_back() {
             tracing::warn!(reason, "the model is not on the device in the settings");
@@ -408,7 +413,7 @@ impl App {
         };
         Ok(Terms {
             file,
-            device: self.device().await?,
+            device: Some(self.device().await?),
             template: crate::models::set_template(row).map(str::to_string),
             set: self.computing().await?,
             draft,

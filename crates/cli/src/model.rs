@@ -20,7 +20,7 @@ use huacaya_app::{
     App, Places,
     computing::{Here, Kept},
     devices,
-    engine::{KvFormat, LoadOptions, Model},
+    engine::{AUTO, KvFormat, LoadOptions, Model, leave_graphics},
     loading,
     models::{FitChoice, Verdict},
     progress::Progress,
@@ -71,7 +71,7 @@ pub struct ComputeOptions {
     /// What keys and values are kept in on a processor: a smaller format holds longer texts, at a price in accuracy
     #[arg(long, value_name = "FORMAT", value_parser = kv_formats())]
     pub kv: Option<KvFormat>,
-    /// Where to compute: cpu, gpu:0 (or a part of its name), cuda:0, metal
+    /// Where to compute: auto, cpu, gpu:0 (or a part of its name), cuda:0, metal
     #[arg(long, value_name = "DEVICE", value_parser = device)]
     pub backend: Option<String>,
 }
@@ -88,7 +88,7 @@ fn device(name: &str) -> Result<String, String> {
         return Ok(name.to_string());
     }
     let known: Vec<String> = devices::all().into_iter().map(|device| device.id).collect();
-    Err(format!("there are {} and gpu:0", known.join(", ")))
+    Err(format!("there are auto, {} and gpu:0", known.join(", ")))
 }
 
 /// A model in memory, and what the library sets for it.
@@ -118,6 +118,7 @@ impl Stop {
             runtime.block_on(async {
                 while signalled().await.is_ok() {
                     if told.asked.swap(true, Ordering::SeqCst) || told.idle.load(Ordering::SeqCst) {
+                        leave_graphics();
                         std::process::exit(INTERRUPTED.into());
                     }
                 }
@@ -168,7 +169,6 @@ impl ModelOptions {
         let kept = self.kept()?;
         let options = LoadOptions {
             context: self.context.or(parameters.context.map(|tokens| tokens as usize)),
-            device: self.compute.backend.clone(),
             template: self.template.clone().or(set),
             ..kept.options()
         };
@@ -192,7 +192,8 @@ impl ModelOptions {
                 path.display()
             )));
         }
-        if let (Some(backend), Some(reason)) = (&self.compute.backend, model.fell_back()) {
+        let backend = self.compute.backend.as_ref().filter(|backend| *backend != AUTO);
+        if let (Some(backend), Some(reason)) = (backend, model.fell_back()) {
             return Err(Failure::Said(format!("{backend} cannot be used: {reason}\nhelp: leave --backend out")));
         }
         let model = Arc::new(model);
@@ -229,9 +230,9 @@ impl ModelOptions {
     pub fn load_beside(&self, name: &str, stop: &Stop) -> Result<Arc<Model>, Failure> {
         let (path, ..) = find(name)?;
         let kept = self.kept()?;
-        let options = LoadOptions { device: self.compute.backend.clone(), ..kept.options() };
         let mut watch = |_| if stop.asked() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
-        let mut model = Model::load(&path, &options, &mut watch).map_err(|error| Failure::of_model(&path, error))?;
+        let mut model =
+            Model::load(&path, &kept.options(), &mut watch).map_err(|error| Failure::of_model(&path, error))?;
         kept.apply(&mut model).map_err(|error| Failure::of_model(&path, error))?;
         let model = Arc::new(model);
         kept.share(&model);
@@ -242,7 +243,7 @@ impl ModelOptions {
     fn kept(&self) -> Result<Kept, Failure> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let places = Places::find()?;
-        Ok(runtime.block_on(Kept::of(&places)).under(self.compute.threads.map(usize::from), self.compute.kv))
+        Ok(runtime.block_on(Kept::of(&places)).under(self.compute.here(), self.compute.kv))
     }
 
     /// Starts this program again with the number of threads in its environment, where it is not there yet.

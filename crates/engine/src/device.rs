@@ -5,40 +5,59 @@ use std::panic::catch_unwind;
 use candle_core::Device;
 
 /// The processor's id.
-pub(crate) const CPU: &str = "cpu";
+pub const CPU: &str = "cpu";
+/// What a person knows it by.
+pub(crate) const CPU_NAME: &str = "CPU";
+/// The best graphics card where there is one that is faster, else the processor.
+pub const AUTO: &str = "auto";
 /// More graphics cards than a desktop has.
 const CUDA_DEVICES_MAX: usize = 8;
 
 /// A device, and why it cannot be used where it cannot.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Available {
-    /// "cpu", "cuda:0", "metal".
+    /// "cpu", "gpu:vulkan NVIDIA GeForce RTX 3060", "cuda:0", "metal".
     pub id: String,
     pub name: String,
+    /// Its driver and what it offers; empty where there is nothing to tell.
+    pub detail: String,
     pub available: bool,
+    /// Not available because of what was found out about its driver: it can be tried again.
+    pub refused: bool,
     pub reason: Option<String>,
 }
 
-/// Every kind of device, the unavailable ones with their reason.
+/// Every kind of device that this program was built for, the unavailable ones with their reason.
 pub fn devices() -> Vec<Available> {
-    let sound = |id: &str, name: String| Available { id: id.to_string(), name, available: true, reason: None };
+    let sound = |id: &str, name: String| Available {
+        id: id.to_string(),
+        name,
+        detail: String::new(),
+        available: true,
+        refused: false,
+        reason: None,
+    };
     let missing = |id: &str, name: &str, reason: String| Available {
         id: id.to_string(),
         name: name.to_string(),
+        detail: String::new(),
         available: false,
+        refused: false,
         reason: Some(reason),
     };
-    let mut list = vec![sound(CPU, "CPU".to_string())];
-    match open("cuda:0") {
-        Err(reason) => list.push(missing("cuda:0", "CUDA", reason)),
-        Ok(_) => {
+    let mut list = vec![sound(CPU, CPU_NAME.to_string())];
+    match cfg!(feature = "cuda").then(|| open("cuda:0")) {
+        None => {}
+        Some(Err(reason)) => list.push(missing("cuda:0", "CUDA", reason)),
+        Some(Ok(_)) => {
             let cards = (0..CUDA_DEVICES_MAX).map(|card| format!("cuda:{card}")).take_while(|id| open(id).is_ok());
             list.extend(cards.map(|id| sound(&id, format!("CUDA {}", &id["cuda:".len()..]))));
         }
     }
-    match open("metal") {
-        Err(reason) => list.push(missing("metal", "Metal", reason)),
-        Ok(_) => list.push(sound("metal", "Metal".to_string())),
+    match cfg!(feature = "metal").then(|| open("metal")) {
+        None => {}
+        Some(Err(reason)) => list.push(missing("metal", "Metal", reason)),
+        Some(Ok(_)) => list.push(sound("metal", "Metal".to_string())),
     }
     list
 }
@@ -59,14 +78,14 @@ pub(crate) fn open_or_cpu(id: Option<&str>) -> Opened {
         Ok(device) => {
             let name = match id.split_once(':') {
                 Some((_, card)) => format!("CUDA {card}"),
-                None if id == CPU => "CPU".to_string(),
+                None if id == CPU || id == AUTO => CPU_NAME.to_string(),
                 None => "Metal".to_string(),
             };
             Opened { device, name, fell_back: None }
         }
         Err(reason) => {
             tracing::warn!(device = id, reason, "falls back to the CPU");
-            Opened { device: Device::Cpu, name: "CPU".to_string(), fell_back: Some(reason) }
+            Opened { device: Device::Cpu, name: CPU_NAME.to_string(), fell_back: Some(reason) }
         }
     }
 }
@@ -74,7 +93,7 @@ pub(crate) fn open_or_cpu(id: Option<&str>) -> Opened {
 /// Drivers that are missing make the bindings panic in places: that is a reason like any other.
 fn open(id: &str) -> Result<Device, String> {
     let attempt = match id.split_once(':') {
-        None if id == CPU => return Ok(Device::Cpu),
+        None if id == CPU || id == AUTO => return Ok(Device::Cpu),
         None if id == "metal" && cfg!(feature = "metal") => catch_unwind(|| Device::new_metal(0)),
         Some(("cuda", card)) if cfg!(feature = "cuda") => {
             let card = card.parse::<usize>().map_err(|_| format!("`{id}` is no device"))?;

@@ -1,6 +1,7 @@
 //! The decoder on a graphics card: sequences there, and the processor's decoder for when the card is lost.
 
 mod trial;
+mod trust;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -12,53 +13,85 @@ use huacaya_progress::{Watch, unwatched};
 use crate::adapter::{Adapter, Adapters};
 use crate::backend::{Backend, Batch, Logits, Run, SequenceId, Stop};
 use crate::config::{Config, unusable};
+use crate::device::AUTO;
 use crate::native::{self, KvFormat, NativeBackend, Settings};
 use crate::rope::{Pairs, Rope};
 use crate::source::Source;
 use crate::{Error, Result};
 
 pub use trial::{graphics_child, graphics_devices};
+pub use trust::{leave_graphics, remember_graphics_in, try_graphics_again};
 
 /// The environment variable that leaves graphics cards out ("off"), or names the adapter to compute on: its number in
 /// `doctor`'s list, or a part of its name.
 pub const GPU_VARIABLE: &str = "HUACAYA_GPU";
 /// What a device's id begins with: "gpu", or "gpu:" and what [`GPU_VARIABLE`] takes.
 const DEVICE: &str = "gpu";
+/// The variable's value that leaves them out.
+const OFF: &str = "off";
 
 /// Tokens that a model reads on both when it was loaded: as many as go through the programs for many rows.
 const CHECK_TOKENS: u32 = 16;
+/// Rows of a matrix that are multiplied by themselves then.
+const CHECK_ROWS: usize = 64;
 /// How far the logits may be apart, as a part of their size. The processor rounds what it multiplies to eight bits, which
 /// makes some hundredths; a wrong program is off by all of it.
 const CHECK_BOUND: f64 = 0.2;
 
-/// Which adapter is asked for, if one is. The environment goes before the settings.
-pub(crate) fn wish(device: Option<&str>) -> Option<String> {
+/// Models whose weights take less write faster than anybody reads wherever they are computed: nobody asks drivers for them.
+const AUTO_BYTES_MIN: u64 = 100 << 20;
+
+/// Which adapter is asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Wish {
+    /// Its number, label, or a part of that; the best there is where it is `None`.
+    name: Option<String>,
+    /// Nobody asked for a card: one is used where there is one and it is faster.
+    auto: bool,
+}
+
+/// Why a model is not computed on a card; `None` where nobody asked for one and there is none to speak of.
+type Refusal = Option<String>;
+
+/// What the environment says. Always the same in one process.
+fn variable() -> Option<&'static str> {
     static VARIABLE: OnceLock<Option<String>> = OnceLock::new();
-    let variable = VARIABLE.get_or_init(|| std::env::var(GPU_VARIABLE).ok().filter(|value| !value.is_empty()));
-    let of_device = || {
-        let rest = device?.strip_prefix(DEVICE)?;
-        if rest.is_empty() { Some(String::new()) } else { rest.strip_prefix(':').map(str::to_owned) }
-    };
-    match variable.as_deref() {
-        Some("off") => None,
-        Some(name) => Some(name.to_owned()),
-        None => of_device(),
+    VARIABLE.get_or_init(|| std::env::var(GPU_VARIABLE).ok().filter(|value| !value.is_empty())).as_deref()
+}
+
+/// Whether the environment leaves graphics cards out.
+fn are_left_out() -> bool {
+    variable() == Some(OFF)
+}
+
+/// What is asked for, if a card is. The environment goes before the settings.
+pub(crate) fn wish(device: Option<&str>) -> Option<Wish> {
+    let named = |name: &str| Some(Wish { name: Some(name.to_owned()), auto: false });
+    match variable() {
+        Some(OFF) => None,
+        Some(name) => named(name),
+        None if device == Some(AUTO) => Some(Wish { name: None, auto: true }),
+        None if device == Some(DEVICE) => Some(Wish { name: None, auto: false }),
+        None => named(device?.strip_prefix(DEVICE)?.strip_prefix(':')?),
+    }
+}
+
+/// The adapter that is wished for, and that can be computed on as far as it tells; or why not.
+fn adapter(wish: &Wish) -> Result<huacaya_gpu::Adapter, Refusal> {
+    let list = trial::adapters().map_err(|reason| Some(reason).filter(|_| !wish.auto))?;
+    let adapter = huacaya_gpu::chosen(&list, wish.name.as_deref()).ok_or_else(|| match &wish.name {
+        Some(name) => Some(format!("no graphics adapter is named `{name}`")),
+        None => Some("no graphics card was found".to_owned()).filter(|_| !wish.auto),
+    })?;
+    match &adapter.lacks {
+        Some(what) => Err(Some(format!("{} lacks {what}", adapter.name))),
+        None => Ok(adapter.clone()),
     }
 }
 
 /// The adapter opened, or one that is open already; or why not.
-fn open(wish: &str) -> Result<Arc<Gpu>, String> {
+fn open(adapter: &huacaya_gpu::Adapter) -> Result<Arc<Gpu>, String> {
     static OPEN: Mutex<Vec<(usize, Weak<Gpu>)>> = Mutex::new(Vec::new());
-    let list = trial::adapters()?;
-    let wanted = Some(wish).filter(|wish| !wish.is_empty());
-    let adapter = huacaya_gpu::chosen(&list, wanted).ok_or_else(|| match wanted {
-        Some(name) => format!("no graphics adapter is named `{name}`"),
-        None => "no graphics card was found".to_owned(),
-    })?;
-    if let Some(what) = &adapter.lacks {
-        return Err(format!("{} lacks {what}", adapter.name));
-    }
-    trial::trial(adapter)?;
     let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
     open.retain(|(_, gpu)| gpu.upgrade().is_some_and(|gpu| !gpu.is_lost()));
     if let Some(gpu) = open.iter().find(|(index, _)| *index == adapter.index).and_then(|(_, gpu)| gpu.upgrade()) {
@@ -82,22 +115,52 @@ pub(crate) struct Graphics {
 }
 
 impl Graphics {
-    /// The model on the adapter that is wished for; or why it cannot be computed there.
+    /// The model on the adapter that is wished for; or why it is not computed there. `slower`: identities of adapters that the
+    /// processor beat at models of this shape: none of them is chosen where nobody asked.
     pub fn load(
-        wish: &str,
+        wish: &Wish,
+        slower: &[String],
         source: &Source,
         config: &Config,
         settings: Settings,
         watch: Watch<'_>,
-    ) -> Result<Result<Graphics, String>> {
-        let loaded = Graphics::on(|| open(wish), source, config, settings, watch)?;
-        Ok(match loaded {
-            Ok(graphics) => graphics.check()?.map_or(Ok(graphics), Err),
-            refused => refused,
+    ) -> Result<Result<Graphics, Refusal>> {
+        if wish.auto && source.checkpoint.size() < AUTO_BYTES_MIN {
+            return Ok(Err(None));
+        }
+        let adapter = match adapter(wish) {
+            Ok(adapter) => adapter,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        let (name, identity) = (&adapter.name, adapter.identity());
+        let of_card = |reason: String| Some(format!("{name}: {reason}"));
+        if wish.auto && slower.contains(&identity) {
+            return Ok(Err(of_card("the processor is faster".to_owned())));
+        }
+        if let Err(reason) = trial::trial(&adapter) {
+            return Ok(Err(of_card(reason)));
+        }
+        // Held until the model has gone through the driver for the first time.
+        let _opening = match trust::trust().begin(&identity) {
+            Ok(opening) => opening,
+            Err(reason) => return Ok(Err(of_card(reason))),
+        };
+        let loaded = Graphics::on(|| open(&adapter), source, config, settings, &mut *watch)?;
+        let graphics = match loaded {
+            Ok(graphics) => graphics,
+            Err(reason) => return Ok(Err(of_card(reason))),
+        };
+        Ok(match graphics.check(source, watch)? {
+            None => Ok(graphics),
+            Some(Fault::Failed(reason)) => Err(of_card(reason)),
+            Some(Fault::Wrong(reason)) => {
+                trust::trust().note(&identity, &Err(reason.clone()), true);
+                Err(of_card(reason))
+            }
         })
     }
 
-    /// As [`Graphics::load`]; the adapter is opened when nothing of the model speaks against it.
+    /// The model on a card that is opened when nothing of the model speaks against it; or why not.
     fn on(
         open: impl FnOnce() -> Result<Arc<Gpu>, String>,
         source: &Source,
@@ -139,35 +202,78 @@ impl Graphics {
         Ok(Ok(Graphics { decoder, path, config: config.clone(), settings, spare, gave_up }))
     }
 
-    /// What is wrong with the card's results on the model's own weights, if something is.
-    fn check(&self) -> Result<Option<String>> {
+    /// What is wrong with the card on the model's own weights, if something is: rows of a matrix of every format against sums
+    /// in f64, then a prompt and a token behind it against the processor.
+    fn check(&self, source: &Source, watch: Watch<'_>) -> Result<Option<Fault>> {
+        let mut seen = Vec::new();
+        for (name, shape) in &self.config.parameters() {
+            let view = source.view(name, shape)?;
+            let &[rows, columns] = shape.as_slice() else { continue };
+            if seen.contains(&view.format) {
+                continue;
+            }
+            seen.push(view.format);
+            let part = &view.bytes[..view.bytes.len() / rows * rows.min(CHECK_ROWS)];
+            if let Err(error) = huacaya_gpu::agrees(&self.decoder.gpu, view.format, columns, part) {
+                return Ok(Some(Fault::of(&error)));
+            }
+        }
         let tokens: Vec<u32> = (0..CHECK_TOKENS.min(self.config.vocabulary as u32)).collect();
-        let width = 2 * (self.config.rope.rotated / 2);
-        let (cos, sin) = Rope::new(&self.config.rope, 0).angles(0, tokens.len());
-        let angles: Vec<f32> =
-            cos.chunks(width / 2).zip(sin.chunks(width / 2)).flat_map(|(cos, sin)| [cos, sin].concat()).collect();
-        let wanted = tokens.len() - 1..tokens.len();
-        let on_card = || -> std::result::Result<Logits, GpuError> {
-            let mut running = Running::new(self.decoder.clone(), tokens.len())?;
-            running.create(0);
-            let piece = Piece { sequence: 0, first: 0, tokens: &tokens, wanted: wanted.clone(), angles: &angles };
-            running.step(&huacaya_gpu::Batch { pieces: &[piece], additions: &[], hidden: false })
-        };
-        let found = match on_card() {
+        let found = match self.first_steps(&tokens) {
             Ok(found) => found,
-            Err(error) => return Ok(Some(error.to_string())),
+            Err(error) => return Ok(Some(Fault::of(&error))),
         };
-        let mut native = NativeBackend::new(self.spare()?, tokens.len(), None);
+        let mut native = NativeBackend::new(self.spare_watched(watch)?, tokens.len(), None);
         let sequence = native.create()?;
+        let wanted = tokens.len() - 2..tokens.len();
         let run = Run { sequence, first: 0, tokens: tokens.clone(), wanted, span: tokens.len() };
         let expected = native.step(&Batch { runs: vec![run], adapters: Vec::new(), hidden: false }, &|| false)?;
-        let pairs = || found.iter().flatten().zip(expected.iter().flatten());
-        let error: f64 = pairs().map(|(a, b)| f64::from(a - b).powi(2)).sum();
-        let size: f64 = pairs().map(|(_, b)| f64::from(*b).powi(2)).sum();
-        let share = (error / size).sqrt();
-        // Also where it is no number.
-        let sound = share <= CHECK_BOUND || (error == 0.0 && size == 0.0);
-        Ok((!sound).then(|| format!("{} computes wrong results: {:.0} % off", self.device(), 100.0 * share)))
+        for (found, expected) in found.iter().zip(&expected) {
+            let pairs = || found.iter().zip(expected);
+            let error: f64 = pairs().map(|(a, b)| f64::from(a - b).powi(2)).sum();
+            let size: f64 = pairs().map(|(_, b)| f64::from(*b).powi(2)).sum();
+            let share = (error / size).sqrt();
+            // Also where it is no number.
+            if !(share <= CHECK_BOUND || (error == 0.0 && size == 0.0)) {
+                return Ok(Some(Fault::Wrong(format!("it computes wrong results, {:.0} % off", 100.0 * share))));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The logits of the last two tokens on the card: all but the last in one step, then that.
+    fn first_steps(&self, tokens: &[u32]) -> std::result::Result<Logits, GpuError> {
+        let half = self.config.rope.rotated / 2;
+        let (cos, sin) = Rope::new(&self.config.rope, 0).angles(0, tokens.len());
+        let angles: Vec<f32> =
+            cos.chunks(half).zip(sin.chunks(half)).flat_map(|(cos, sin)| [cos, sin].concat()).collect();
+        let mut running = Running::new(self.decoder.clone(), tokens.len())?;
+        running.create(0);
+        let mut logits = Vec::new();
+        for (first, end) in [(0, tokens.len() - 1), (tokens.len() - 1, tokens.len())] {
+            let (tokens, angles) = (&tokens[first..end], &angles[first * 2 * half..end * 2 * half]);
+            let piece = Piece { sequence: 0, first, tokens, wanted: tokens.len() - 1..tokens.len(), angles };
+            logits.extend(running.step(&huacaya_gpu::Batch { pieces: &[piece], additions: &[], hidden: false })?);
+        }
+        Ok(logits)
+    }
+
+    /// What is known of a driver's results and speed is known of this.
+    pub fn identity(&self) -> String {
+        self.decoder.gpu.adapter.identity()
+    }
+
+    /// How the processor would compute it.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// What keys and values are kept in where `kv` is wanted.
+    pub fn kv_format(&self, kv: KvFormat) -> KvFormat {
+        match shape(&self.config, kv).kv {
+            Kv::F16 => KvFormat::F16,
+            Kv::Q8_0 => KvFormat::Q8_0,
+        }
     }
 
     /// The adapter's name.
@@ -181,13 +287,34 @@ impl Graphics {
 
     /// The processor's decoder over the same file.
     pub fn spare(&self) -> Result<Arc<native::Decoder>> {
+        self.spare_watched(&mut unwatched())
+    }
+
+    fn spare_watched(&self, watch: Watch<'_>) -> Result<Arc<native::Decoder>> {
         let mut spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(decoder) = &*spare {
             return Ok(decoder.clone());
         }
         let source = Source::open(&self.path)?;
-        let decoder = Arc::new(native::Decoder::open(source, &self.config, self.settings, &mut unwatched())?);
+        let decoder = Arc::new(native::Decoder::open(source, &self.config, self.settings, watch)?);
         Ok(spare.insert(decoder).clone())
+    }
+}
+
+/// What a check finds.
+enum Fault {
+    /// Nothing came of it: too little memory, a lost card.
+    Failed(String),
+    /// The driver computes wrong results.
+    Wrong(String),
+}
+
+impl Fault {
+    fn of(error: &GpuError) -> Fault {
+        match error {
+            GpuError::Wrong { what } => Fault::Wrong(format!("it computes wrong results: {what}")),
+            error => Fault::Failed(error.to_string()),
+        }
     }
 }
 
@@ -226,7 +353,7 @@ pub(crate) struct GraphicsBackend {
     model: Arc<Graphics>,
     /// `None` once the card is given up.
     running: Option<Running>,
-    /// Then this, and its sequences by our numbers.
+    /// Then this, and those of its sequences that are there, by our numbers.
     native: Option<NativeBackend>,
     moved: HashMap<u64, SequenceId>,
     texts: HashMap<u64, Text>,
@@ -358,24 +485,11 @@ impl GraphicsBackend {
         Ok(logits)
     }
 
-    /// The processor's decoder with all texts read.
-    fn fall(&mut self, stop: Stop) -> Result<&mut NativeBackend> {
+    /// The processor's decoder, in the card's place from now on.
+    fn fall(&mut self) -> Result<&mut NativeBackend> {
         self.running = None;
         if self.native.is_none() {
-            let mut native = NativeBackend::new(self.model.spare()?, self.limit, None);
-            let mut moved = HashMap::new();
-            for (id, text) in &self.texts {
-                let sequence = native.create()?;
-                moved.insert(*id, sequence);
-                if !text.tokens.is_empty() {
-                    let (tokens, span) = (text.tokens.clone(), text.tokens.len());
-                    let run = Run { sequence, first: 0, tokens, wanted: 0..0, span };
-                    let batch = Batch { runs: vec![run], adapters: text.adapters.clone(), hidden: false };
-                    native.step(&batch, stop)?;
-                }
-            }
-            self.moved = moved;
-            self.native = Some(native);
+            self.native = Some(NativeBackend::new(self.model.spare()?, self.limit, None));
         }
         match &mut self.native {
             Some(native) => Ok(native),
@@ -383,17 +497,33 @@ impl GraphicsBackend {
         }
     }
 
+    /// The sequence on the processor. What of it the card had read is read again when it is needed first.
+    fn moved(&mut self, id: SequenceId, stop: Stop) -> Result<SequenceId> {
+        if let Some(&moved) = self.moved.get(&id.0) {
+            return Ok(moved);
+        }
+        let Some(text) = self.texts.get(&id.0).cloned() else { return unusable("no such sequence".to_owned()) };
+        let native = self.fall()?;
+        let sequence = native.create()?;
+        if !text.tokens.is_empty() {
+            let span = text.tokens.len();
+            let run = Run { sequence, first: 0, tokens: text.tokens, wanted: 0..0, span };
+            if let Err(error) = native.step(&Batch { runs: vec![run], adapters: text.adapters, hidden: false }, stop) {
+                native.release(sequence);
+                return Err(error);
+            }
+        }
+        self.moved.insert(id.0, sequence);
+        Ok(sequence)
+    }
+
     fn on_processor(&mut self, batch: &Batch, stop: Stop) -> Result<Logits> {
-        self.fall(stop)?;
-        let run = |run: &Run| -> Result<Run> {
-            let Some(&sequence) = self.moved.get(&run.sequence.0) else {
-                return unusable("no such sequence".to_owned());
-            };
-            Ok(Run { sequence, tokens: run.tokens.clone(), wanted: run.wanted.clone(), ..*run })
-        };
-        let runs = batch.runs.iter().map(run).collect::<Result<_>>()?;
-        let moved = Batch { runs, adapters: batch.adapters.clone(), hidden: batch.hidden };
-        self.fall(stop)?.step(&moved, stop)
+        let mut runs = Vec::new();
+        for run in &batch.runs {
+            let sequence = self.moved(run.sequence, stop)?;
+            runs.push(Run { sequence, tokens: run.tokens.clone(), wanted: run.wanted.clone(), ..*run });
+        }
+        self.fall()?.step(&Batch { runs, adapters: batch.adapters.clone(), hidden: batch.hidden }, stop)
     }
 }
 
@@ -420,9 +550,6 @@ impl Backend for GraphicsBackend {
         self.texts.insert(id, Text::default());
         if let Some(running) = &mut self.running {
             running.create(id);
-        }
-        if let Some(native) = &mut self.native {
-            self.moved.insert(id, native.create()?);
         }
         Ok(SequenceId(id))
     }

@@ -36,11 +36,13 @@ mod worker;
 
 pub use adapter::Adapter;
 pub use context::{Fitted, fit};
-pub use device::{Available, devices};
+pub use device::{AUTO, Available, CPU, devices};
 pub use engine::{Engine, Request, Score, Scores, embed};
 pub use error::{Error, Result};
 pub use grammar::{Fault as GrammarFault, Grammar};
-pub use graphics::{GPU_VARIABLE, graphics_child, graphics_devices};
+pub use graphics::{
+    GPU_VARIABLE, graphics_child, graphics_devices, leave_graphics, remember_graphics_in, try_graphics_again,
+};
 pub use huacaya_kernels::{InstructionSet, KERNELS_VARIABLE, Kernels, physical_cores};
 pub use memory::Memory;
 pub use model::{

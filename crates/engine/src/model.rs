@@ -12,7 +12,7 @@ use huacaya_weights::Checkpoint;
 use crate::backend::Backend;
 use crate::candle::{CandleBackend, Decoder, Fused, Tap, keeps_blocks, load};
 use crate::config::{CONTEXT_MAX, Config, unusable};
-use crate::device::{Opened, open_or_cpu};
+use crate::device::{CPU_NAME, Opened, open_or_cpu};
 use crate::grammar::{Course, Grammar, Grammars};
 use crate::graphics::{self, Graphics, GraphicsBackend};
 use crate::memory::Holder;
@@ -59,9 +59,12 @@ pub enum Extension {
 pub struct LoadOptions {
     /// In tokens; `None`: what the model was made for.
     pub context: Option<usize>,
-    /// An id of [`crate::devices`], or "gpu:" with a graphics adapter's number or name; `None`: "cpu". Where it is not
-    /// available, "cpu" with a reason. The environment ([`crate::GPU_VARIABLE`]) goes before it.
+    /// An id of [`crate::devices`], "gpu:" with a graphics adapter's number or a part of its label, or [`crate::AUTO`];
+    /// `None`: "cpu". Where it is not available, "cpu" with a reason. The environment ([`crate::GPU_VARIABLE`]) goes before it.
     pub device: Option<String>,
+    /// Identities of graphics adapters with the shape of a model each, at which the processor was faster: none is chosen
+    /// where nobody asked for it.
+    pub slower: Vec<(String, String)>,
     /// What the person set: a built-in template's name, "none", or a Jinja template.
     pub template: Option<String>,
     pub extension: Extension,
@@ -206,21 +209,23 @@ impl Computing {
     fn over(
         source: Source,
         config: &Config,
+        shape: &str,
         options: &LoadOptions,
         opened: &mut Opened,
         watch: Watch<'_>,
     ) -> Result<Computing> {
         let settings = options.native(config, opened.device.is_cpu());
         if let (Some(wish), Ok(settings)) = (graphics::wish(options.device.as_deref()), &settings) {
-            match Graphics::load(&wish, &source, config, *settings, watch)? {
+            let slower = options.slower.iter().filter(|(_, of)| of == shape).map(|(card, _)| card.clone());
+            match Graphics::load(&wish, &slower.collect::<Vec<_>>(), &source, config, *settings, watch)? {
                 Ok(graphics) => {
                     opened.name = graphics.device().to_owned();
                     tracing::info!(device = opened.name, "the graphics card computes");
                     return Ok(Computing::Graphics(Arc::new(graphics)));
                 }
                 Err(reason) => {
-                    tracing::warn!(reason, "the processor computes instead of the graphics card");
-                    opened.fell_back = Some(reason);
+                    tracing::info!(reason, "the processor computes instead of a graphics card");
+                    opened.fell_back = reason;
                 }
             }
         }
@@ -252,6 +257,8 @@ pub struct Model {
     config: Config,
     context: usize,
     positions: usize,
+    /// On a processor, where a graphics card computes now.
+    positions_spare: usize,
     memory: Memory,
     tokenizer: Tokenizer,
     template: Template,
@@ -274,7 +281,7 @@ impl Model {
         let mut opened = open_or_cpu(if wish.is_some() { None } else { options.device.as_deref() });
         let on_cpu = opened.device.is_cpu();
         let memory = Memory::of(&source, &config, context, options.holder(&config, on_cpu))?;
-        let computing = Computing::over(source, &config, options, &mut opened, watch)?;
+        let computing = Computing::over(source, &config, &description.shape, options, &mut opened, watch)?;
         static NEXT: AtomicU64 = AtomicU64::new(0);
         Ok(Model {
             id: NEXT.fetch_add(1, Ordering::Relaxed),
@@ -287,6 +294,7 @@ impl Model {
             }
             .unwrap_or(POSITIONS_LEAST)
             .max(context),
+            positions_spare: options.positions.unwrap_or_default(),
             memory,
             tokenizer,
             template,
@@ -375,7 +383,10 @@ impl Model {
 
     /// "CPU", "CUDA 0", "Metal".
     pub fn device(&self) -> &str {
-        &self.device
+        match self.computing {
+            Computing::Graphics(_) if self.fell_back().is_some() => CPU_NAME,
+            _ => &self.device,
+        }
     }
 
     /// Why it is not, or no longer, on the device that was asked for.
@@ -405,9 +416,22 @@ impl Model {
         self.native().map(|decoder| decoder.threads())
     }
 
-    /// What the native decoder keeps keys and values in.
+    /// What keys and values are kept in; `None` where candle computes.
     pub fn kv_format(&self) -> Option<KvFormat> {
-        self.native().map(|decoder| decoder.settings.kv)
+        match &self.computing {
+            Computing::Native(decoder) => Some(decoder.settings.kv),
+            Computing::Graphics(graphics) => Some(graphics.kv_format(graphics.settings().kv)),
+            Computing::Candle(_) => None,
+        }
+    }
+
+    /// Whether keys and values are kept as they would be where `kv` is wanted.
+    pub fn keeps(&self, kv: KvFormat) -> bool {
+        let wanted = match &self.computing {
+            Computing::Graphics(graphics) => graphics.kv_format(kv),
+            Computing::Native(_) | Computing::Candle(_) => kv,
+        };
+        self.kv_format() == Some(wanted)
     }
 
     /// Leaves a core free while the person uses the machine, where the native decoder computes.
@@ -438,6 +462,29 @@ impl Model {
     pub(crate) fn backend_in(&self, way: &Way) -> Result<Option<Box<dyn Backend>>> {
         let (Some(decoder), Some(settings)) = (self.native(), way.settings(&self.config)) else { return Ok(None) };
         Ok(Some(Box::new(NativeBackend::new(Arc::new(decoder.again(settings)?), self.context, None))))
+    }
+
+    /// The identity of the graphics adapter that computes, its driver's version in it; `None` where none does.
+    pub fn card(&self) -> Option<String> {
+        match &self.computing {
+            Computing::Graphics(graphics) => Some(graphics.identity()),
+            Computing::Native(_) | Computing::Candle(_) => None,
+        }
+    }
+
+    /// Leaves the graphics card to the processor from now on, for this reason.
+    pub fn leave_card(&mut self, reason: String) -> Result<()> {
+        let Computing::Graphics(graphics) = &self.computing else { return Ok(()) };
+        self.computing = Computing::Native(graphics.spare()?);
+        self.positions = self.positions.max(self.positions_spare);
+        (self.device, self.fell_back) = (CPU_NAME.to_string(), Some(reason));
+        Ok(())
+    }
+
+    /// The processor's back end of a model on a graphics card, for a trial.
+    pub(crate) fn spare_backend(&self) -> Result<Option<Box<dyn Backend>>> {
+        let Computing::Graphics(graphics) = &self.computing else { return Ok(None) };
+        Ok(Some(Box::new(NativeBackend::new(graphics.spare()?, self.context, None))))
     }
 
     fn native(&self) -> Option<&native::Decoder> {

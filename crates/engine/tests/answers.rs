@@ -490,8 +490,27 @@ fn an_adapter_at_run_time_gives_what_merged_weights_give() {
             assert_eq!(found_ids, ids);
             assert!(apart < 1e-4, "{}: {apart}", path.display());
             assert!(most_apart(&heard_whole(&model, &[]).1, &expected) > 1e-2, "it changes something");
+            let Some(card) = on_card(path) else { continue };
+            let loaded: Vec<_> = paths.iter().map(|(path, _)| Arc::new(Adapter::load(path, &card).unwrap())).collect();
+            let adapters: Vec<_> = loaded.iter().zip(paths).map(|(adapter, (_, strength))| (adapter, *strength)).collect();
+            let (found_ids, found) = heard_whole(&card, &adapters);
+            let apart = most_apart(&found, &expected);
+            println!("on {}: {apart:.1e}", card.device());
+            assert_eq!(found_ids, ids);
+            assert!(apart < 1e-3, "{}: {apart}", path.display());
         }
     }
+}
+
+/// The model on this machine's first graphics adapter; `None` where it has none.
+fn on_card(path: &Path) -> Option<Arc<Model>> {
+    let options = LoadOptions { device: Some("gpu:0".to_string()), ..base() };
+    let model = Model::load(path, &options, &mut unwatched()).unwrap();
+    if let Some(reason) = model.fell_back() {
+        println!("not run on a card: {reason}");
+        return None;
+    }
+    (model.backend_name() == "gpu").then(|| Arc::new(model))
 }
 
 #[test]

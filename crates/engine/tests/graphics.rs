@@ -5,10 +5,11 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use huacaya_engine::sampling::Sampling;
 use huacaya_engine::template::{Chat, Prompt, Role, Turn};
-use huacaya_engine::{Engine, Event, LoadOptions, Model, Request};
+use huacaya_engine::{Engine, Event, KvFormat, LoadOptions, Model, Request, measure};
 use huacaya_progress::unwatched;
 use serde_json::Value;
 
@@ -74,6 +75,35 @@ fn the_built_in_model_gives_the_answers_that_it_gives_on_the_processor() {
     }
     println!("{} of {count} answers have the same words", count - others);
     assert!(others <= OTHERS, "{others} of {count} answers differ");
+}
+
+#[test]
+fn a_card_that_loses_against_the_processor_is_left_to_it() {
+    let card = load(Some("gpu:0"));
+    if card.backend_name() != "gpu" {
+        println!("not run: no adapter ({})", card.fell_back().unwrap_or("switched off"));
+        return;
+    }
+    let race = measure::race(&card, Duration::from_millis(1), &mut unwatched()).unwrap().unwrap();
+    println!("{race:?}");
+    let paces = [race.card, race.processor];
+    assert!(paces.iter().all(|pace| pace.prefill_tokens_per_second > 0.0 && pace.decode_tokens_per_second > 0.0));
+    let mut model = Arc::into_inner(card).unwrap();
+    assert!(model.card().is_some() && model.keeps(KvFormat::F16));
+    model.leave_card("the processor is faster".to_owned()).unwrap();
+    assert_eq!((model.backend_name(), model.device(), model.card()), ("native", "CPU", None));
+    assert_eq!(model.fell_back(), Some("the processor is faster"));
+    assert!(measure::race(&model, Duration::from_millis(1), &mut unwatched()).unwrap().is_none());
+    assert!(!answer(&Engine::start().unwrap(), &Arc::new(model), "你是谁？").is_empty());
+}
+
+#[test]
+fn nobody_asks_drivers_for_a_small_model_unless_a_card_is_named() {
+    if std::env::var_os(huacaya_engine::GPU_VARIABLE).is_some() {
+        return println!("not run: {} is set", huacaya_engine::GPU_VARIABLE);
+    }
+    let model = load(Some(huacaya_engine::AUTO));
+    assert_eq!((model.backend_name(), model.device(), model.fell_back()), ("native", "CPU", None));
 }
 
 #[test]

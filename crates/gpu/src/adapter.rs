@@ -26,6 +26,8 @@ pub struct Adapter {
     /// Its place among all; changes when hardware or drivers do.
     pub index: usize,
     pub name: String,
+    /// How many before it have the same name and backend.
+    pub twin: usize,
     pub kind: Kind,
     /// "vulkan", "metal", "dx12".
     pub backend: String,
@@ -45,6 +47,30 @@ pub struct Adapter {
 }
 
 impl Adapter {
+    /// What it is asked for by: the same as long as the card and its backend are.
+    pub fn label(&self) -> String {
+        let number = if self.twin > 0 { format!(" #{}", self.twin + 1) } else { String::new() };
+        format!("{} {}{number}", self.backend, self.name)
+    }
+
+    /// For a person: "NVIDIA GeForce RTX 3060 (Vulkan)".
+    pub fn title(&self) -> String {
+        let backend = match self.backend.as_str() {
+            "vulkan" => "Vulkan",
+            "metal" => "Metal",
+            "dx12" => "DirectX 12",
+            other => other,
+        };
+        format!("{} ({backend})", self.name)
+    }
+
+    /// Its driver, what it offers and its limits, for a list.
+    pub fn detail(&self) -> String {
+        let limits = format!("buffers of {} MiB", self.binding_bytes_max.min(self.buffer_bytes_max) >> 20);
+        let all = [&self.driver, &limits].into_iter().chain(&self.features);
+        all.filter(|part| !part.is_empty()).cloned().collect::<Vec<_>>().join(", ")
+    }
+
     /// What is known of a driver's results is known of this.
     pub fn identity(&self) -> String {
         format!("{} {} {}", self.backend, self.name, self.driver)
@@ -53,11 +79,7 @@ impl Adapter {
 
 impl std::fmt::Display for Adapter {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} ({}, {}", self.name, self.backend, self.driver)?;
-        if !self.features.is_empty() {
-            write!(f, "; {}", self.features.join(", "))?;
-        }
-        f.write_str(")")
+        write!(f, "{} ({})", self.label(), self.detail())
     }
 }
 
@@ -77,7 +99,14 @@ pub(crate) fn enumerate(instance: &Instance) -> Vec<wgpu::Adapter> {
 /// Every adapter, in the order of the drivers. Takes some hundredths of a second: drivers are loaded.
 pub fn adapters() -> Vec<Adapter> {
     let found = enumerate(&instance());
-    found.iter().enumerate().map(|(index, adapter)| describe(index, adapter)).collect()
+    let mut list: Vec<Adapter> = Vec::new();
+    for (index, adapter) in found.iter().enumerate() {
+        let adapter = describe(index, adapter);
+        let same = |other: &&Adapter| (&other.name, &other.backend) == (&adapter.name, &adapter.backend);
+        let twin = list.iter().filter(same).count();
+        list.push(Adapter { twin, ..adapter });
+    }
+    list
 }
 
 pub(crate) fn describe(index: usize, adapter: &wgpu::Adapter) -> Adapter {
@@ -91,6 +120,7 @@ pub(crate) fn describe(index: usize, adapter: &wgpu::Adapter) -> Adapter {
     Adapter {
         index,
         name: info.name,
+        twin: 0,
         kind: match info.device_type {
             DeviceType::DiscreteGpu => Kind::Discrete,
             DeviceType::IntegratedGpu => Kind::Integrated,
@@ -133,20 +163,25 @@ fn lacks(limits: &wgpu::Limits, has: Features) -> Option<String> {
     short.map(|(what, found, wanted)| format!("{what}: {found} of {wanted}"))
 }
 
-/// The adapter that a name asks for: its number, or a part of its name in any case. Without a name the first that is no
-/// software, cards with memory of their own first.
+/// The adapter that a name asks for: its number, or its label or a part of it in any case. Without a name the first that
+/// is no software, cards with memory of their own first.
 pub fn chosen<'a>(adapters: &'a [Adapter], name: Option<&str>) -> Option<&'a Adapter> {
     match name {
         Some(name) => {
-            let (number, name) = (name.parse::<usize>().ok(), name.to_lowercase());
-            adapters.iter().find(|adapter| match number {
-                Some(number) => adapter.index == number,
-                None => adapter.name.to_lowercase().contains(&name),
-            })
+            if let Ok(number) = name.parse::<usize>() {
+                return adapters.iter().find(|adapter| adapter.index == number);
+            }
+            let name = name.to_lowercase();
+            let called = |fits: fn(&str, &str) -> bool| {
+                adapters.iter().find(|adapter| fits(&adapter.label().to_lowercase(), &name))
+            };
+            called(|label, name| label == name).or_else(|| called(|label, name| label.contains(name)))
         }
-        None => [Kind::Discrete, Kind::Integrated, Kind::Virtual, Kind::Other]
-            .iter()
-            .find_map(|kind| adapters.iter().find(|adapter| adapter.kind == *kind && adapter.lacks.is_none())),
+        None => [Kind::Discrete, Kind::Integrated, Kind::Virtual, Kind::Other].iter().find_map(|kind| {
+            let fit = adapters.iter().filter(|adapter| adapter.kind == *kind && adapter.lacks.is_none());
+            // Through DirectX a card has neither subgroups nor f16 here.
+            fit.min_by_key(|adapter| adapter.backend == "dx12")
+        }),
     }
 }
 
@@ -158,6 +193,7 @@ mod tests {
         Adapter {
             index,
             name: name.to_owned(),
+            twin: 0,
             kind,
             backend: "vulkan".to_owned(),
             driver: "1".to_owned(),
@@ -177,6 +213,17 @@ mod tests {
         assert_eq!(chosen(&list, Some("LLVM")).map(|found| found.index), Some(0));
         assert_eq!(chosen(&list, Some("0")).map(|found| found.index), Some(0));
         assert!(chosen(&list, Some("Radeon")).is_none() && chosen(&list[..1], None).is_none());
+        let series = [adapter(0, "Arc A770", Kind::Discrete), adapter(1, "Arc", Kind::Discrete)];
+        assert_eq!(
+            chosen(&series, Some(&series[1].label())).map(|found| found.index),
+            Some(1),
+            "the whole label first"
+        );
+        let twice = [
+            Adapter { backend: "dx12".to_owned(), ..adapter(0, "Arc", Kind::Discrete) },
+            adapter(1, "Arc", Kind::Discrete),
+        ];
+        assert_eq!(chosen(&twice, None).map(|found| found.index), Some(1));
         let both = [adapter(0, "Iris", Kind::Integrated), adapter(1, "Arc", Kind::Discrete)];
         assert_eq!(chosen(&both, None).map(|found| found.index), Some(1));
         let poor = [Adapter { lacks: Some("threads".to_owned()), ..both[1].clone() }];

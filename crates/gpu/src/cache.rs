@@ -141,8 +141,7 @@ impl Cache {
             recorder.copy((old, 0), (new, 0), before as u64 * self.block_bytes);
         }
         // What was copied from goes when the commands are done: wgpu holds it until then.
-        let old = std::mem::replace(&mut self.layers, fresh);
-        gpu.forget(&old.into_iter().flatten().collect::<Vec<_>>());
+        self.layers = fresh;
         self.users.resize(blocks, 0);
         Ok(())
     }

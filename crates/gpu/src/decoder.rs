@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use huacaya_kernels::Format;
 use huacaya_progress::Watch;
@@ -41,6 +42,11 @@ impl Decoder {
         Ok(weights.map(|weights| Decoder { gpu, shape, weights }))
     }
 }
+
+/// What a submission should take.
+const SUBMISSION_SECONDS: f64 = 0.1;
+/// Layers of a submission before it is known what one takes.
+const LAYERS_FIRST: usize = 1;
 
 /// What an adapter adds to the matrices of a model, in the card's memory.
 #[derive(Debug, Default)]
@@ -128,6 +134,8 @@ pub struct Running {
     tables: Buffer,
     tiles: Buffer,
     places: Buffer,
+    /// What a row of a layer took when many were read.
+    row_seconds: f64,
     /// Of all steps so far.
     pub counts: Counts,
     pub steps: u64,
@@ -165,6 +173,7 @@ impl Running {
             tiles: floats("tiles", 2)?,
             places: floats("places", 1)?,
             decoder,
+            row_seconds: 0.0,
             counts: Counts::default(),
             steps: 0,
         })
@@ -217,7 +226,11 @@ impl Running {
         let rank = batch.additions.iter().map(|(addition, _)| addition.rank_max).max().unwrap_or(0);
         grow(gpu, &mut self.narrow, "narrow", (self.rows_max * rank * 4) as u64)?;
         decoder.weights.embedding.pick(&mut recorder, &self.ids, &self.x, count)?;
+        let layers_each = self.layers_each(count);
         for (number, layer) in decoder.weights.layers.iter().enumerate() {
+            if number > 0 && number.is_multiple_of(layers_each) {
+                recorder.flush();
+            }
             self.layer(&mut recorder, number, layer, &way, batch, count)?;
         }
         let width = if batch.hidden { shape.hidden } else { shape.vocabulary };
@@ -230,12 +243,34 @@ impl Running {
             }
         }
         let results = if batch.hidden { &self.normed } else { &self.logits };
+        let begun = Instant::now();
         let words = recorder.finish((wanted > 0).then_some((results, wanted * width)))?;
+        self.pace(count, begun.elapsed());
         self.note(recorder.counts);
         for piece in batch.pieces {
             self.cache.set_length(piece.sequence, piece.first + piece.tokens.len());
         }
         Ok(words.chunks(width).map(|row| row.iter().map(|word| f32::from_bits(*word)).collect()).collect())
+    }
+
+    /// Layers of a submission: as many as take it some tenths of a second at most. Systems take a card away from who keeps it
+    /// for two, and a desktop that waits for it stutters.
+    fn layers_each(&self, rows: usize) -> usize {
+        let layer = self.row_seconds * rows as f64;
+        if rows <= COLUMNS_FEW {
+            usize::MAX
+        } else if layer > 0.0 {
+            ((SUBMISSION_SECONDS / layer) as usize).max(1)
+        } else {
+            LAYERS_FIRST
+        }
+    }
+
+    /// Notes how long a step of many rows took: what few rows take is no measure for them.
+    fn pace(&mut self, rows: usize, took: Duration) {
+        if rows > COLUMNS_FEW {
+            self.row_seconds = took.as_secs_f64() / (rows * self.decoder.shape.layers.max(1)) as f64;
+        }
     }
 
     fn note(&mut self, counts: Counts) {
@@ -434,8 +469,7 @@ impl Running {
 /// A larger buffer in a buffer's place, where it is too small. What it held is gone.
 fn grow(gpu: &Gpu, buffer: &mut Buffer, what: &str, bytes: u64) -> Result<()> {
     if bytes > buffer.bytes {
-        let old = std::mem::replace(buffer, gpu.buffer(what, bytes)?);
-        gpu.forget(&[old]);
+        *buffer = gpu.buffer(what, bytes)?;
     }
     Ok(())
 }

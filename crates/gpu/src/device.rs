@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use wgpu::{BufferUsages, ErrorFilter, Features};
@@ -14,7 +14,7 @@ use crate::{Error, Result};
 /// Bytes that are handed to the driver at a time: it stages them, and a large model must not lie in memory twice.
 const UPLOAD_BYTES: usize = 32 << 20;
 /// A submission is some hundredths of a second. A card that is silent for so long does not answer any more.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 /// What is read behind a matrix's last block: programs read whole words, two for one that is not aligned.
 const SLACK_BYTES: u64 = 8;
 /// Buffers are whole vectors of four words.
@@ -26,6 +26,38 @@ pub struct Buffer {
     pub(crate) id: u64,
     pub(crate) raw: wgpu::Buffer,
     pub bytes: u64,
+    _held: Arc<Held>,
+}
+
+/// What ends with the last copy of a buffer: what is bound to it (a binding keeps its buffers alive), and its part of the
+/// memory that is counted.
+struct Held {
+    id: u64,
+    bytes: u64,
+    shared: Weak<Shared>,
+}
+
+impl std::fmt::Debug for Held {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Held").field("bytes", &self.bytes).finish_non_exhaustive()
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        let Some(shared) = self.shared.upgrade() else { return };
+        shared.bytes.fetch_sub(self.bytes, Ordering::Relaxed);
+        let mut bindings = shared.bindings.lock().unwrap_or_else(PoisonError::into_inner);
+        bindings.retain(|(_, ids), _| !ids.contains(&self.id));
+    }
+}
+
+/// What a device's buffers have in common.
+#[derive(Default)]
+struct Shared {
+    bindings: Mutex<Bindings>,
+    /// Bytes of all buffers.
+    bytes: AtomicU64,
 }
 
 /// What the opened device allows.
@@ -51,8 +83,10 @@ pub struct Gpu {
     pub(crate) device: wgpu::Device,
     pub(crate) queue: wgpu::Queue,
     programs: Mutex<HashMap<Program, Arc<Compiled>>>,
-    bindings: Mutex<Bindings>,
+    shared: Arc<Shared>,
     buffers: AtomicU64,
+    /// Bytes that all buffers may have together.
+    bytes_max: AtomicU64,
     /// Stands where a program has a buffer that a call does not need.
     pub(crate) nothing: Buffer,
     lost: Arc<Mutex<Option<String>>>,
@@ -106,9 +140,15 @@ impl Gpu {
             device,
             queue,
             programs: Mutex::default(),
-            bindings: Mutex::default(),
             buffers: AtomicU64::new(1),
-            nothing: Buffer { id: 0, raw, bytes: ALIGNMENT },
+            bytes_max: AtomicU64::new(u64::MAX),
+            nothing: Buffer {
+                id: 0,
+                raw,
+                bytes: ALIGNMENT,
+                _held: Arc::new(Held { id: 0, bytes: 0, shared: Weak::new() }),
+            },
+            shared: Arc::default(),
             lost,
         })
     }
@@ -123,6 +163,10 @@ impl Gpu {
                 wanted: self.limits.binding_bytes_max,
             });
         }
+        let full = || Error::OutOfMemory { what: what.to_owned(), bytes: size };
+        if self.bytes().saturating_add(size) > self.bytes_max.load(Ordering::Relaxed) {
+            return Err(full());
+        }
         let memory = self.device.push_error_scope(ErrorFilter::OutOfMemory);
         let others = self.device.push_error_scope(ErrorFilter::Internal);
         let raw = self.device.create_buffer(&wgpu::BufferDescriptor {
@@ -134,9 +178,24 @@ impl Gpu {
         let failed = pollster::block_on(others.pop()).or(pollster::block_on(memory.pop()));
         self.check()?;
         match failed {
-            Some(_) => Err(Error::OutOfMemory { what: what.to_owned(), bytes: size }),
-            None => Ok(Buffer { id: self.buffers.fetch_add(1, Ordering::Relaxed), raw, bytes: size }),
+            Some(_) => Err(full()),
+            None => {
+                let id = self.buffers.fetch_add(1, Ordering::Relaxed);
+                self.shared.bytes.fetch_add(size, Ordering::Relaxed);
+                let held = Held { id, bytes: size, shared: Arc::downgrade(&self.shared) };
+                Ok(Buffer { id, raw, bytes: size, _held: Arc::new(held) })
+            }
         }
+    }
+
+    /// Bytes of all buffers that there are now.
+    pub fn bytes(&self) -> u64 {
+        self.shared.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Lets all buffers together have so many bytes at most; those that are there stay.
+    pub fn limit(&self, bytes: u64) {
+        self.bytes_max.store(bytes, Ordering::Relaxed);
     }
 
     /// Memory with these bytes, and room behind them for programs that read whole words.
@@ -277,7 +336,7 @@ impl Gpu {
     /// The buffers bound to a program, as they were when that was asked for before.
     pub(crate) fn bound(&self, program: &Program, compiled: &Compiled, buffers: &[&Buffer]) -> wgpu::BindGroup {
         let key = (program.clone(), buffers.iter().map(|buffer| buffer.id).collect::<Vec<_>>());
-        let mut bindings = self.bindings.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut bindings = self.shared.bindings.lock().unwrap_or_else(PoisonError::into_inner);
         let group = bindings.entry(key).or_insert_with(|| {
             let entries: Vec<_> = buffers
                 .iter()
@@ -291,13 +350,6 @@ impl Gpu {
             })
         });
         group.clone()
-    }
-
-    /// Forgets what is bound to buffers that are about to go: a binding keeps its buffers alive.
-    pub fn forget(&self, buffers: &[Buffer]) {
-        let gone = |id: &u64| buffers.iter().any(|buffer| buffer.id == *id);
-        let mut bindings = self.bindings.lock().unwrap_or_else(PoisonError::into_inner);
-        bindings.retain(|(_, ids), _| !ids.iter().any(gone));
     }
 }
 

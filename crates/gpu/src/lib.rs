@@ -27,7 +27,7 @@ pub use product::{COLUMNS_FEW, Product};
 pub use program::{Access, Program};
 pub use recorder::{Counts, Recorder};
 pub use rows::{NormCall, RowsCall, TurnCall};
-pub use trial::trial;
+pub use trial::{agrees, trial};
 pub use unit::{Kv, supports};
 
 pub use decoder::{Addition, Batch, Decoder, Piece, Running};

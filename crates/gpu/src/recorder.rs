@@ -5,6 +5,7 @@ use std::sync::mpsc;
 use wgpu::BufferUsages;
 
 use crate::program::{IMMEDIATE_BYTES, Program};
+use crate::device::PATIENCE;
 use crate::{Buffer, Error, Gpu, Result};
 
 /// What a step asked of the card and the bus.
@@ -80,6 +81,14 @@ impl<'a> Recorder<'a> {
         self.encoder.copy_buffer_to_buffer(&from.0.raw, from.1, &to.0.raw, to.1, bytes);
     }
 
+    /// Hands over what there is so far, without waiting for it.
+    pub fn flush(&mut self) {
+        self.pass = None;
+        let fresh = self.gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("step") });
+        self.gpu.queue.submit([std::mem::replace(&mut self.encoder, fresh).finish()]);
+        self.counts.submissions += 1;
+    }
+
     /// Hands all over, waits, and brings back the first words of a buffer where that is wanted.
     pub fn finish(&mut self, wanted: Option<(&Buffer, usize)>) -> Result<Vec<u32>> {
         self.pass = None;
@@ -118,7 +127,9 @@ impl<'a> Recorder<'a> {
         });
         gpu.wait()?;
         let lost = |reason: String| Error::Lost { reason };
-        told.try_recv().map_err(|error| lost(error.to_string()))?.map_err(|error| lost(error.to_string()))?;
+        // Another thread that waits for the same card may be the one that tells.
+        let mapped = told.recv_timeout(PATIENCE).map_err(|error| lost(error.to_string()))?;
+        mapped.map_err(|error| lost(error.to_string()))?;
         let view = staging.slice(..).get_mapped_range().map_err(|error| lost(error.to_string()))?;
         let count = wanted.map_or(0, |(_, count)| count);
         Ok(view.as_chunks().0.iter().take(count).map(|word| u32::from_le_bytes(*word)).collect())

@@ -123,6 +123,9 @@ pub struct Stats {
     pub drafted_tokens: u32,
     #[serde(default)]
     pub accepted_tokens: u32,
+    /// Why the processor went on in the graphics card's place, where it had to; in English.
+    #[serde(default)]
+    pub moved: Option<String>,
     pub finish: Finish,
     /// How many of the oldest turns were left out of the prompt, and the first message that the model saw.
     pub turns_dropped: u32,

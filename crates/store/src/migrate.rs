@@ -29,6 +29,7 @@ pub(crate) const VERSIONS: &[&[&str]] = &[
     &[crate::model::V2, crate::job::V2, crate::connection::V2, crate::report::V2, crate::chat::V2],
     &[crate::request::V3],
     &[crate::model::V4],
+    &[crate::model::V5],
 ];
 
 /// The version and application id that a database says it has. Both are 0 in a new one.

@@ -126,6 +126,8 @@ pub struct Model {
     /// The process that holds it in memory, and where it runs ("CPU", "CUDA", "Metal").
     pub loaded_by: Option<String>,
     pub device: Option<String>,
+    /// Why that is not, or no longer, the graphics card that it could be; in English.
+    pub device_reason: Option<String>,
     pub added_ms: Time,
     pub used_ms: Option<Time>,
 }
@@ -197,6 +199,8 @@ pub(crate) const V2: &str = "
 
 pub(crate) const V4: &str = "ALTER TABLE models ADD COLUMN draft INTEGER;";
 
+pub(crate) const V5: &str = "ALTER TABLE models ADD COLUMN device_reason TEXT;";
+
 /// A persona, or a model that guesses, is not named once it is deleted.
 const SELECT: &str = "SELECT *,
     (SELECT id FROM personas WHERE id = models.persona AND deleted_ms IS NULL) AS persona_now,
@@ -232,6 +236,7 @@ fn read(row: &SqliteRow) -> Model {
         draft: optional_integer(row, "draft_now").map(ModelId),
         loaded_by: optional_text(row, "loaded_by"),
         device: optional_text(row, "device"),
+        device_reason: optional_text(row, "device_reason"),
         added_ms: integer(row, "added_ms"),
         used_ms: optional_integer(row, "used_ms"),
     };
@@ -437,20 +442,22 @@ impl Store {
         Ok(row)
     }
 
-    /// This process holds the model in memory, on this device; `None`: no longer (another process's claim stays).
-    pub async fn set_loaded(&self, model: ModelId, device: Option<&str>) -> Result<Model> {
+    /// This process holds the model in memory, on this device, and why not on another; `None`: no longer (another process's
+    /// claim stays).
+    pub async fn set_loaded(&self, model: ModelId, device: Option<(&str, Option<&str>)>) -> Result<Model> {
         let mut write = self.write("mark the model").await?;
         let attempt = write.attempt;
         let owner = write.owner().to_string();
         let query = match device {
-            Some(device) => sqlx::query("UPDATE models SET loaded_by = ?, device = ?, used_ms = ? WHERE id = ?")
-                .bind(owner)
-                .bind(device)
-                .bind(now_ms())
-                .bind(model),
-            None => sqlx::query("UPDATE models SET loaded_by = NULL, device = NULL WHERE loaded_by = ? AND id = ?")
-                .bind(owner)
-                .bind(model),
+            Some((device, reason)) => {
+                let query = "UPDATE models SET loaded_by = ?, device = ?, device_reason = ?, used_ms = ? WHERE id = ?";
+                sqlx::query(query).bind(owner).bind(device).bind(reason).bind(now_ms()).bind(model)
+            }
+            None => {
+                let gone = "loaded_by = NULL, device = NULL, device_reason = NULL";
+                let query = format!("UPDATE models SET {gone} WHERE loaded_by = ? AND id = ?");
+                sqlx::query(sqlx::AssertSqlSafe(query)).bind(owner).bind(model)
+            }
         };
         query.execute(write.conn()).await.attempt(attempt)?;
         let row = require(write.conn(), model).await?;

@@ -47,6 +47,7 @@ fn model(name: &str) -> Model {
         draft: None,
         loaded_by: None,
         device: None,
+        device_reason: None,
         added_ms: 0,
         used_ms: None,
     }
@@ -240,7 +241,7 @@ async fn a_model_is_one_row_for_each_file() {
     assert_eq!((moved.path.as_str(), moved.file_bytes), ("/c.gguf", 5 << 30));
     assert_eq!(store.model_file(second.id).await.unwrap(), file("/c.gguf"));
     assert_eq!(store.model_at("/c.gguf".as_ref()).await.unwrap(), Some(second.id));
-    let loaded = store.set_loaded(second.id, Some("CPU")).await.unwrap();
+    let loaded = store.set_loaded(second.id, Some(("CPU", None))).await.unwrap();
     assert_eq!((loaded.loaded_by.as_deref(), loaded.device.as_deref()), (Some(store.owner()), Some("CPU")));
     assert_eq!(store.set_loaded(second.id, None).await.unwrap().loaded_by, None);
 }

@@ -152,7 +152,7 @@ kernels_ignored: string | null,
  */
 threads: number | null, threads_why: Why, 
 /**
- * What the environment asks for, in English, granted or not.
+ * What the environment asks for, granted or not, and why no graphics card computes where one could; in English.
  */
 reason: string | null, };
 
@@ -226,13 +226,21 @@ export type Deletion = { files: Array<string>, bytes: number,
 frees: boolean, used_by_chats: number, };
 
 /**
- * A processor, as the setting `device` names it.
+ * A processor or a graphics card, as the setting `device` names it.
  */
 export type Device = { 
 /**
- * "cpu", "gpu:0", "cuda:0", "metal".
+ * "cpu", "gpu:vulkan NVIDIA GeForce RTX 3060", "cuda:0", "metal".
  */
-id: string, name: string, available: boolean, 
+id: string, name: string, 
+/**
+ * Its driver and what it offers, in English; empty where there is nothing to tell.
+ */
+detail: string, available: boolean, 
+/**
+ * Not available because of what was found out about its driver: it can be tried again.
+ */
+refused: boolean, 
 /**
  * Why not, in English.
  */
@@ -789,7 +797,11 @@ draft: ModelId | null,
 /**
  * The process that holds it in memory, and where it runs ("CPU", "CUDA", "Metal").
  */
-loaded_by: string | null, device: string | null, added_ms: number, used_ms: number | null, };
+loaded_by: string | null, device: string | null, 
+/**
+ * Why that is not, or no longer, the graphics card that it could be; in English.
+ */
+device_reason: string | null, added_ms: number, used_ms: number | null, };
 
 /**
  * A row of `models`.
@@ -1260,7 +1272,11 @@ tokens_per_second: number,
 /**
  * Tokens that were guessed ahead, and how many of them are in the answer; 0 in rows of older versions.
  */
-drafted_tokens: number, accepted_tokens: number, finish: Finish, 
+drafted_tokens: number, accepted_tokens: number, 
+/**
+ * Why the processor went on in the graphics card's place, where it had to; in English.
+ */
+moved: string | null, finish: Finish, 
 /**
  * How many of the oldest turns were left out of the prompt, and the first message that the model saw.
  */
@@ -1545,6 +1561,8 @@ export const commands = (call: Call) => ({
   diagnostics: () => call("diagnostics", {}) as Promise<Diagnostics>,
   /** Where models can run, and why not elsewhere. */
   devices: () => call("devices", {}) as Promise<Array<Device>>,
+  /** Forgets what was found out about graphics drivers: each is tried again when it is needed next. */
+  tryGraphicsAgain: () => call("try_graphics_again", {}) as Promise<null>,
   /** What there is to choose from about computing on this machine's processor. */
   computeChoices: () => call("compute_choices", {}) as Promise<ComputeChoices>,
   /** Writes chats (absent: all) into the chosen file. */

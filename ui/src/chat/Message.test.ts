@@ -11,7 +11,7 @@ import { copyMessage, textOf } from "./actions";
 import Message from "./Message.svelte";
 
 const MADE = { model: 1, model_name: "Demo", model_sha256: null, template: "alpaca-2", system: "", parameters: NO_PARAMETERS, adapters: [], begin: "", backend: "cpu", draft: null, version: "0.1.0" };
-const STATS = { prompt_tokens: 900, reused_tokens: 812, tokens: 1_280, first_token_ms: 412, tokens_per_second: 23.44, drafted_tokens: 0, accepted_tokens: 0, finish: "length" as const, turns_dropped: 0, memory_starts_at: null };
+const STATS = { prompt_tokens: 900, reused_tokens: 812, tokens: 1_280, first_token_ms: 412, tokens_per_second: 23.44, drafted_tokens: 0, accepted_tokens: 0, moved: null, finish: "length" as const, turns_dropped: 0, memory_starts_at: null };
 
 function show(more: Partial<Row>, text = "words", versions = [5], props: { last?: boolean; memoryStarts?: boolean } = {}) {
   const wire = fakeWire();
@@ -32,6 +32,12 @@ describe("an answer", () => {
     expect(show({ made: MADE, stats }).container.textContent).toContain("31 of 40 guessed ahead were right");
     const draft = { model_name: "Small", model_sha256: null };
     expect(show({ made: { ...MADE, draft }, stats }).container.textContent).toContain("31 of 40 guessed ahead by Small were right");
+  });
+
+  it("says that the processor went on where the graphics card failed, and why", () => {
+    const { container } = show({ made: MADE, stats: { ...STATS, moved: "the graphics card was lost" } });
+    expect(container.textContent).toContain("the graphics card failed, the processor went on");
+    expect(container.querySelector("[title*='the graphics card was lost']")).toBeTruthy();
   });
 
   it("that waits says how much of the prompt was read", () => {

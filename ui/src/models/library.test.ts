@@ -19,7 +19,7 @@ const GB = 1e9;
 const row = (id: number, more: Partial<Model> = {}): Model => ({
   id, name: `model ${id}`, path: `/m/${id}.gguf`, bundled: false, source: { kind: "file" }, family: "", kind: "chat", state: "ready", architecture: "llama",
   quantization: "Q4_K_M", file_bytes: 4 * GB, parameter_count: 6.9e9, context_tokens: 4096, sha256: null, hash: "unknown", checked_ms: null, in_storage: true,
-  adapter: null, template: "", template_source: "none", thinks: false, parameters: NO_PARAMETERS, persona: null, draft: null, loaded_by: null, device: null, added_ms: 1, used_ms: null, ...more,
+  adapter: null, template: "", template_source: "none", thinks: false, parameters: NO_PARAMETERS, persona: null, draft: null, loaded_by: null, device: null, device_reason: null, added_ms: 1, used_ms: null, ...more,
 }); // prettier-ignore
 const jobRow = (id: number, more: Partial<Job>): Job => ({ id, task: { kind: "import", name: "a.gguf" }, state: "done", stage: null, position: 1, done: 1, total: 1, error: null, outcome: null, created_ms: 0, finished_ms: 1, ...more });
 const incomplete: Problem = { code: "model_incomplete", values: { model: "a.gguf", bytes: String(3.1 * GB), needed: String(3.9 * GB) }, detail: "" };

@@ -105,17 +105,10 @@ class Devices {
     return this.#list ?? [];
   }
 
-  /** Why each of the other devices is not used. */
-  why(): string[] {
-    return this.list.filter((device) => !device.available).map((device) => `${device.name} · ${m.settings.deviceUnavailable(device.reason ?? "")}`);
-  }
-
-  /** Why the device that the person chose is not the one that runs. */
-  fallback(model: Model): { device: string; reason: string } | null {
-    const wanted = mirror.setting<string>("device");
-    if (!wanted || !model.device || model.device.toLowerCase() === wanted.toLowerCase()) return null;
-    const device = this.list.find((row) => row.id === wanted);
-    return device && !device.available ? { device: device.name, reason: device.reason ?? "" } : null;
+  /** Asks again: what is known of drivers has changed. */
+  again() {
+    this.#asked = false;
+    this.#list = null;
   }
 }
 

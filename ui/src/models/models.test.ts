@@ -19,7 +19,7 @@ const model = (values: Partial<Model> = {}): Model => ({
   id: 2, name: "Alpaca", path: "/m/alpaca.gguf", bundled: false, kind: "chat", state: "ready", architecture: "llama", quantization: "Q4_K_M",
   source: { kind: "file" }, family: "", hash: "unknown", checked_ms: null, in_storage: false, adapter: null, persona: null, draft: null,
   file_bytes: 4 * GB, parameter_count: 6.9e9, context_tokens: 4096, sha256: null, template: "alpaca-2", template_source: "built in", thinks: false,
-  parameters: unset, loaded_by: null, device: null, added_ms: 1, used_ms: null, ...values,
+  parameters: unset, loaded_by: null, device: null, device_reason: null, added_ms: 1, used_ms: null, ...values,
 });
 const fit = (verdict: Fit["verdict"]) =>
   ({ context: 4096, weights: 8 * GB, kv: GB, scratch: 0.1 * GB, total: 9.1 * GB, free: 6.2 * GB, verdict, draft: 0, choices: [{ context: 4096, kv: "q8_0", total: 6.1 * GB }, { context: 1024, kv: null, total: 6 * GB }] }) as Fit;
@@ -47,7 +47,7 @@ beforeEach(() => {
 it("changes the word of the one button with the model's state", async () => {
   const { rerender } = render(ModelRow, { model: model() });
   expect(screen.getByRole("button", { name: "Load" })).toBeTruthy();
-  await rerender({ model: model({ loaded_by: "me", device: "CPU" }) });
+  await rerender({ model: model({ loaded_by: "me", device: "CPU", device_reason: null }) });
   expect(screen.getByRole("button", { name: "Chat" })).toBeTruthy();
   await rerender({ model: model({ loaded_by: "me", kind: "base" }) });
   expect(screen.getByRole("button", { name: "Write" })).toBeTruthy();

@@ -17,7 +17,7 @@ const model = (id: number, name: string, more: Partial<Model> = {}) =>
   ({
     id, name, path: `/m/${name}`, bundled: false, kind: "base", state: "ready", architecture: "llama", quantization: "F16", source: { kind: "file" }, family: "", hash: "unknown",
     checked_ms: null, in_storage: false, adapter: null, persona: null, file_bytes: 13e9, parameter_count: 6.9e9, context_tokens: 4096, sha256: null, template: "", template_source: "none",
-    thinks: false, parameters: unset, loaded_by: null, device: null, added_ms: id, used_ms: null, ...more,
+    thinks: false, parameters: unset, loaded_by: null, device: null, device_reason: null, added_ms: id, used_ms: null, ...more,
   }) as Model; // prettier-ignore
 const scheme = (name: string, bytes: number, recommended = false) => ({
   scheme: name, bytes, bits_per_weight: 5, memory_bytes: bytes, verdict: "well", decode_tokens_s: 8, perplexity_known: null, recommended,

@@ -76,7 +76,7 @@
     clearTimeout(writing.get(answer.id));
     writing.delete(answer.id);
     answer.state = state;
-    answer.stats = { prompt_tokens: 812, reused_tokens: 780, tokens: tokensOf(answer.body.text), first_token_ms: 412, tokens_per_second: 23.4, drafted_tokens: 0, accepted_tokens: 0, finish: why, turns_dropped: 0, memory_starts_at: null };
+    answer.stats = { prompt_tokens: 812, reused_tokens: 780, tokens: tokensOf(answer.body.text), first_token_ms: 412, tokens_per_second: 23.4, drafted_tokens: 0, accepted_tokens: 0, moved: null, finish: why, turns_dropped: 0, memory_starts_at: null };
     answer.made = { model: 1, model_name: rows.models[0].name, model_sha256: "ab".repeat(32), template: "alpaca-2", system: "", parameters: defaults, adapters: [], begin: "", backend: "cpu", version: "0.1.0" };
     put("message", answer);
     put("chat", chat);
@@ -260,7 +260,7 @@
         job.done = Math.min(job.total, job.done + job.total / 40);
         if (job.done >= job.total) {
           Object.assign(job, { state: "done", finished_ms: Date.now(), outcome: { kind: "loaded", model } });
-          put("model", Object.assign(row, { loaded_by: "me", device: "CPU" }));
+          put("model", Object.assign(row, { loaded_by: "me", device: "CPU", device_reason: null }));
         } else setTimeout(step, options.loadTick ?? 80);
         put("job", job);
       };
@@ -269,7 +269,7 @@
       setTimeout(step, 80);
       return job.id;
     },
-    unload_model: ({ model }) => put("model", Object.assign(byId(rows.models, model), { loaded_by: null, device: null })),
+    unload_model: ({ model }) => put("model", Object.assign(byId(rows.models, model), { loaded_by: null, device: null, device_reason: null })),
     estimate: ({ model, context }) => {
       const row = byId(rows.models, model);
       const tokens = context ?? Math.min(4096, row.context_tokens);
@@ -297,7 +297,12 @@
       devices: commands.devices(), home: "/home/张 庭 綱/.local/share/huacaya", models: "/home/张 庭 綱/.local/share/huacaya/models", log: "/home/x/huacaya.log",
       text: "Huacaya 0.1.0", log_tail: "2026-11-23T14:20:01Z INFO started\n2026-11-23T14:20:02Z INFO loaded model=Huacaya Demo ms=180",
     }),
-    devices: () => [{ id: "cpu", name: "CPU", available: true, reason: null }, { id: "cuda", name: "CUDA", available: false, reason: "not built in" }],
+    devices: () => [
+      { id: "cpu", name: "CPU", detail: "", available: true, refused: false, reason: null },
+      { id: "gpu:vulkan Radeon RX 7600", name: "Radeon RX 7600 (Vulkan)", detail: "radv Mesa 24.2.8, buffers of 4095 MiB, subgroups, f16", available: true, refused: false, reason: null },
+      { id: "gpu:vulkan Radeon Graphics", name: "Radeon Graphics (Vulkan)", detail: "radv Mesa 24.2.8, buffers of 4095 MiB, subgroups", available: false, refused: true, reason: "its driver ended the program when a model was loaded" },
+    ],
+    try_graphics_again: () => null,
     export_text: () => "# Chat",
     export_chats: () => null,
     import_chats: () => ({ chats: 2, messages: 10, skipped: [] }),

@@ -115,7 +115,7 @@ See the [technical report](https://example.org/qwen3) for more.`;
     const lora = pick.files[0].path === "adapter_config.json" && job.task.kind === "download";
     const row = {
       ...rows.models[1], id: nextId(), name: job.task.name, path: `/home/x/models/${pick.folder}/${pick.model}`, kind: lora ? "adapter" : "chat", thinks: false, family: job.task.name.split("-")[0],
-      file_bytes: job.total, parameter_count: lora ? 0 : 4_000_000_000, added_ms: Date.now(), used_ms: null, loaded_by: null, device: null, hash: "verified", in_storage: true, quantization: /(Q\d\w*|F16)/.exec(pick.model)?.[1] ?? "F16",
+      file_bytes: job.total, parameter_count: lora ? 0 : 4_000_000_000, added_ms: Date.now(), used_ms: null, loaded_by: null, device: null, device_reason: null, hash: "verified", in_storage: true, quantization: /(Q\d\w*|F16)/.exec(pick.model)?.[1] ?? "F16",
       source: { kind: "hub", endpoint: pick.endpoint, repository: pick.repository, revision: pick.revision, file: pick.files[0].path }, adapter: null,
     };
     rows.models.push(row);

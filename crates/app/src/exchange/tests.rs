@@ -62,6 +62,7 @@ fn whole() -> WholeChat {
         finish: Finish::Stopped,
         drafted_tokens: 0,
         accepted_tokens: 0,
+        moved: None,
         turns_dropped: 1,
         memory_starts_at: Some(MessageId(1)),
     });

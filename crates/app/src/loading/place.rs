@@ -116,18 +116,21 @@ impl Slot {
         self.loaded.weights()
     }
 
-    fn is_mapped(&self) -> bool {
-        self.loaded.model.backend_name() == "native"
-    }
-
-    /// Bytes that are counted as free but needed, while it stays.
+    /// Bytes that are counted as free but needed, while it stays. Those on a graphics card are not among them.
     fn reserves(&self) -> u64 {
-        if MAPPED_COUNTS_AS_FREE && self.is_mapped() { self.weights() } else { 0 }
+        match self.loaded.model.backend_name() {
+            "native" if MAPPED_COUNTS_AS_FREE => self.weights(),
+            _ => 0,
+        }
     }
 
     /// Bytes that become free when it goes.
     fn gives_back(&self) -> u64 {
-        if MAPPED_COUNTS_AS_FREE && self.is_mapped() { 0 } else { self.weights() }
+        match self.loaded.model.backend_name() {
+            "native" if MAPPED_COUNTS_AS_FREE => 0,
+            "gpu" => 0,
+            _ => self.weights(),
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use huacaya_app::{
     Places,
-    computing::{Kept, Tuned},
+    computing::{Here, Kept, Tuned},
     engine::{self, Model},
     rows::{JobId, JobState, Store},
 };
@@ -74,7 +74,11 @@ async fn a_face_that_loads_by_itself_computes_as_was_measured_and_as_it_is_told(
     assert_eq!((threads, chunk), (engine::physical_cores(), engine::CHUNK));
     let found = Kept::of(&places).await;
     assert_eq!(way(&found), ("portable", 3, 48), "the person's kernels, the rest as measured");
-    assert_eq!(way(&found.under(Some(2), None)), ("portable", 2, 48), "what is said goes before both");
+    assert_eq!(
+        way(&found.under(Here { threads: Some(2), ..Here::default() }, None)),
+        ("portable", 2, 48),
+        "what is said goes before both"
+    );
     assert_ne!(kernels, "portable");
 }
 

@@ -162,6 +162,85 @@ fn an_answer_goes_on_where_the_card_is_lost() {
     near("a new one", &whole(&mut later, &tokens), &expected, SAME_KV);
 }
 
+/// Whatever there is no room for, the processor does: the model as a whole, the sequences, or the next block of one.
+#[test]
+fn where_the_cards_memory_ends_the_processor_goes_on() {
+    let Some(gpu) = gpu() else { return };
+    let (path, tokens) = (golden("grouped_tied"), tokens(1_200));
+    let source = Source::open(&path).unwrap();
+    let before = gpu.bytes();
+    gpu.limit(before + 1_000);
+    let config = source.config.clone();
+    let refused =
+        Graphics::on(|| Ok(gpu.clone()), &source, &config, settings(KvFormat::F16), &mut unwatched()).unwrap();
+    assert!(refused.err().unwrap().contains("memory"));
+    gpu.limit(u64::MAX);
+    let model = load(&gpu, &path, KvFormat::F16);
+    let expected = whole(&mut on_processor(&model), &tokens);
+    gpu.limit(gpu.bytes());
+    near("no room for sequences", &whole(&mut GraphicsBackend::new(model, 1_200), &tokens), &expected, SAME_KV);
+    gpu.limit(u64::MAX);
+    let model = load(&gpu, &path, KvFormat::F16);
+    let mut backend = GraphicsBackend::new(model.clone(), 1_200);
+    let id = backend.create().unwrap();
+    append(&mut backend, id, 0, &tokens[..900]);
+    gpu.limit(gpu.bytes());
+    let found = append(&mut backend, id, 900, &tokens[900..]);
+    assert!(model.gave_up().unwrap().contains("keys"), "{:?}", model.gave_up());
+    near("no room for more", &found, &expected[900..], SAME_KV);
+    gpu.limit(u64::MAX);
+}
+
+#[test]
+fn what_was_on_the_card_is_given_back() {
+    let Some(gpu) = gpu() else { return };
+    let before = gpu.bytes();
+    let mut backend = on_card(&gpu, &golden("plain"));
+    whole(&mut backend, &tokens(100));
+    let full = gpu.bytes();
+    assert!(full > before);
+    // Another model is at work meanwhile.
+    let other = on_card(&gpu, &golden("qwen3"));
+    let both = gpu.bytes() - full;
+    drop(backend);
+    assert_eq!(gpu.bytes(), before + both);
+    drop(other);
+    assert_eq!(gpu.bytes(), before);
+}
+
+#[test]
+fn a_model_that_the_card_computes_otherwise_is_found_out() {
+    let Some(gpu) = gpu() else { return };
+    let home = tempfile::tempdir().unwrap();
+    let path = write(home.path(), Format::Q4_0);
+    let source = Source::open(&path).unwrap();
+    let (config, watch) = (source.config.clone(), &mut unwatched());
+    let load = || Graphics::on(|| Ok(gpu.clone()), &source, &config, settings(KvFormat::F16), &mut unwatched());
+    let sound = load().unwrap().unwrap();
+    assert!(sound.check(&source, watch).unwrap().is_none());
+    // The card has other weights than the processor will read.
+    let spoiled = home.path().join("spoiled.gguf");
+    let mut bytes = std::fs::read(&path).unwrap();
+    let half = bytes.len() / 2;
+    bytes[half..].iter_mut().for_each(|byte| *byte = byte.rotate_left(1) & 0x3b);
+    std::fs::write(&spoiled, bytes).unwrap();
+    let wrong = Graphics { path: spoiled, ..load().unwrap().unwrap() };
+    assert!(matches!(wrong.check(&source, watch).unwrap(), Some(Fault::Wrong(_))));
+}
+
+#[test]
+fn many_rows_are_several_submissions_and_few_are_one() {
+    let Some(gpu) = gpu() else { return };
+    let mut backend = on_card(&gpu, &golden("plain"));
+    let layers = backend.model.config.layers as u64;
+    assert!(layers > 1);
+    let id = backend.create().unwrap();
+    append(&mut backend, id, 0, &tokens(64));
+    assert_eq!(backend.counts().unwrap().0.submissions, layers);
+    append(&mut backend, id, 64, &tokens(72)[64..]);
+    assert_eq!(backend.counts().unwrap().0.submissions, layers + 1);
+}
+
 #[test]
 fn tokens_beyond_the_vocabulary_gaps_and_stops_leave_the_text_as_it_was() {
     let Some(gpu) = gpu() else { return };

@@ -25,7 +25,7 @@ pub use importance::importance;
 pub use perplexity::{Perplexity, perplexity};
 pub use samples::{SampleOptions, answers, questions};
 pub use speed::{Rate, Speed, SpeedOptions, speed};
-pub use tuning::{Freedom, Trial, Tuning, tune};
+pub use tuning::{Freedom, Pace, Race, Trial, Tuning, race, tune};
 pub use usage::{Loading, Peak, PeakMeter, load};
 pub use windows::{Cut, load_options};
 

@@ -13,6 +13,7 @@ use huacaya_progress::{Progress, Watch};
 
 use super::Result;
 use super::speed::{likeliest, prompt};
+use crate::backend::Backend;
 use crate::reader::Reader;
 use crate::{KvFormat, Model, Way};
 
@@ -28,6 +29,9 @@ const TRIALS: f64 = 36.0;
 /// Tokens of a trial: fewer tell nothing, more nothing new.
 const READS: (usize, usize) = (16, 512);
 const WRITES: (usize, usize) = (2, 32);
+/// Tokens that a card and the processor read and write in a round.
+const RACE_READS: usize = 64;
+const RACE_WRITES: usize = 8;
 /// Twice the cores and more than this half of them are tried for machines where memory is what everybody waits for.
 const MANY_THREADS: usize = 8;
 
@@ -39,12 +43,11 @@ pub struct Freedom {
     pub kv: bool,
 }
 
-/// How fast a way was, at the medians of its rounds.
+/// How fast a way was.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Trial {
     pub way: Way,
-    pub prefill_tokens_per_second: f64,
-    pub decode_tokens_per_second: f64,
+    pub pace: Pace,
 }
 
 /// What was found.
@@ -64,16 +67,16 @@ pub fn tune(model: &Model, freedom: Freedom, budget: Duration, watch: Watch<'_>)
     let Some(own) = model.way() else { return Ok(None) };
     let clock = Clock { watch: Mutex::new(watch), begun: Instant::now(), budget };
     let Some(size) = Size::of(model, &own, &clock)? else { return Ok(None) };
-    let Some(mut best) = Contestant::new(model, own, size)? else { return Ok(None) };
+    let Some(mut best) = Contender::new(model, own, size)? else { return Ok(None) };
     let (mut default, mut tried) = (None, 0);
     for change in changes(&own, freedom, size) {
         if clock.is_over() {
             break;
         }
         let Some(way) = change(best.way) else { continue };
-        let Some(mut challenger) = Contestant::new(model, way, size)? else { continue };
+        let Some(mut challenger) = Contender::new(model, way, size)? else { continue };
         tried += 1;
-        let won = meet(&mut best, &mut challenger, &clock)?;
+        let won = meet(&mut best.at, &mut challenger.at, &clock)?;
         if default.is_none() {
             default = Some(best.trial());
         }
@@ -83,16 +86,64 @@ pub fn tune(model: &Model, freedom: Freedom, budget: Duration, watch: Watch<'_>)
         }
     }
     if best.way != own {
-        let Some(mut first) = Contestant::new(model, own, size)? else { return Ok(None) };
-        let won = meet(&mut first, &mut best, &clock)?;
+        let Some(mut first) = Contender::new(model, own, size)? else { return Ok(None) };
+        let won = meet(&mut first.at, &mut best.at, &clock)?;
         let default = first.trial();
         return Ok(Some(Tuning { default, chosen: if won { best.trial() } else { default }, tried }));
     }
-    if best.rounds.is_empty() {
-        best.round(&clock)?;
+    if best.at.rounds.is_empty() {
+        best.at.round(&clock)?;
     }
     let default = default.unwrap_or_else(|| best.trial());
     Ok(Some(Tuning { default, chosen: default, tried }))
+}
+
+/// How fast a model was, at the medians of the rounds.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Pace {
+    pub prefill_tokens_per_second: f64,
+    pub decode_tokens_per_second: f64,
+}
+
+/// A graphics card against the processor.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Race {
+    pub card: Pace,
+    pub processor: Pace,
+}
+
+impl Race {
+    /// Whether a turn of a talk takes the card less time, by more than chance.
+    pub fn card_wins(&self) -> bool {
+        self.card.turn() < BETTER * self.processor.turn()
+    }
+}
+
+impl Pace {
+    /// Seconds of a turn.
+    fn turn(self) -> f64 {
+        TURN_READS / self.prefill_tokens_per_second + TURN_WRITES / self.decode_tokens_per_second
+    }
+}
+
+/// The card that the model is on against the processor, in rounds by turns, until `budget` is over but once at least.
+/// `None` where no card computes. The watch counts milliseconds.
+pub fn race(model: &Model, budget: Duration, watch: Watch<'_>) -> Result<Option<Race>> {
+    let Some(spare) = model.spare_backend()? else { return Ok(None) };
+    let clock = Clock { watch: Mutex::new(watch), begun: Instant::now(), budget };
+    let size = Size { reads: RACE_READS.min(model.context() / 2), writes: RACE_WRITES };
+    let mut card = Contestant::over(model, model.backend(), size)?;
+    let mut processor = Contestant::over(model, spare, size)?;
+    for contestant in [&mut card, &mut processor] {
+        // The first steps compile programs and bring the weights in.
+        contestant.round(&clock)?;
+        contestant.rounds.clear();
+    }
+    while card.rounds.len() < ROUNDS && !(clock.is_over() && !card.rounds.is_empty()) {
+        card.round(&clock)?;
+        processor.round(&clock)?;
+    }
+    Ok(Some(Race { card: card.pace(), processor: processor.pace() }))
 }
 
 /// A change to the way that is the best so far; `None` where it would change nothing.
@@ -141,23 +192,22 @@ impl Size {
     /// By how fast the model is when it runs for the first time, which also brings the weights in.
     fn of(model: &Model, way: &Way, clock: &Clock<'_>) -> Result<Option<Size>> {
         let least = Size { reads: READS.0, writes: WRITES.0 };
-        let Some(mut first) = Contestant::new(model, *way, least)? else { return Ok(None) };
-        first.round(clock)?;
-        first.rounds.clear();
-        first.round(clock)?;
-        let trial = first.trial();
+        let Some(mut first) = Contender::new(model, *way, least)? else { return Ok(None) };
+        first.at.round(clock)?;
+        first.at.rounds.clear();
+        first.at.round(clock)?;
+        let pace = first.at.pace();
         let seconds = clock.budget.as_secs_f64() / TRIALS / 2.0;
         let tokens =
             |per_second: f64, (least, most): (usize, usize)| ((per_second * seconds) as usize).clamp(least, most);
-        let writes = tokens(trial.decode_tokens_per_second, WRITES);
+        let writes = tokens(pace.decode_tokens_per_second, WRITES);
         let room = model.context().saturating_sub(writes).max(1);
-        Ok(Some(Size { reads: tokens(trial.prefill_tokens_per_second, READS).min(room), writes }))
+        Ok(Some(Size { reads: tokens(pace.prefill_tokens_per_second, READS).min(room), writes }))
     }
 }
 
-/// A way on trial.
+/// A way of computing on trial.
 struct Contestant {
-    way: Way,
     size: Size,
     reader: Reader,
     prompt: Vec<u32>,
@@ -166,11 +216,9 @@ struct Contestant {
 }
 
 impl Contestant {
-    /// `None` where the model cannot be computed in this way.
-    fn new(model: &Model, way: Way, size: Size) -> Result<Option<Contestant>> {
-        let Some(backend) = model.backend_in(&way)? else { return Ok(None) };
+    fn over(model: &Model, backend: Box<dyn Backend>, size: Size) -> Result<Contestant> {
         let reader = Reader::over(backend, model.context())?;
-        Ok(Some(Contestant { way, size, reader, prompt: prompt(model, size.reads), rounds: Vec::new() }))
+        Ok(Contestant { size, reader, prompt: prompt(model, size.reads), rounds: Vec::new() })
     }
 
     /// Reads and writes once; the seconds that a turn would take at these speeds.
@@ -192,17 +240,34 @@ impl Contestant {
         Ok(read / self.size.reads as f64 * TURN_READS + written / self.size.writes as f64 * TURN_WRITES)
     }
 
-    fn trial(&self) -> Trial {
+    fn pace(&self) -> Pace {
         let median = |of: fn(&(f64, f64)) -> f64| {
             let mut seconds: Vec<f64> = self.rounds.iter().map(of).collect();
             seconds.sort_by(f64::total_cmp);
             seconds.get(seconds.len() / 2).copied().unwrap_or(f64::INFINITY).max(1e-9)
         };
-        Trial {
-            way: self.way,
+        Pace {
             prefill_tokens_per_second: self.size.reads as f64 / median(|round| round.0),
             decode_tokens_per_second: self.size.writes as f64 / median(|round| round.1),
         }
+    }
+}
+
+/// A way of the native decoder on trial.
+struct Contender {
+    way: Way,
+    at: Contestant,
+}
+
+impl Contender {
+    /// `None` where the model cannot be computed in this way.
+    fn new(model: &Model, way: Way, size: Size) -> Result<Option<Contender>> {
+        let Some(backend) = model.backend_in(&way)? else { return Ok(None) };
+        Ok(Some(Contender { way, at: Contestant::over(model, backend, size)? }))
+    }
+
+    fn trial(&self) -> Trial {
+        Trial { way: self.way, pace: self.at.pace() }
     }
 }
 
@@ -270,6 +335,15 @@ mod tests {
         assert!(wins(&mut [0.99, 0.5, 0.9]));
         assert!(!wins(&mut [1.01, 0.5, 0.9]), "lost once");
         assert!(!wins(&mut [0.99, 0.96, 0.5]), "no more than chance");
+    }
+
+    #[test]
+    fn a_card_wins_where_a_turn_takes_it_clearly_less_time() {
+        let speed = |reads, writes| Pace { prefill_tokens_per_second: reads, decode_tokens_per_second: writes };
+        let wins = |card| Race { card, processor: speed(512.0, 256.0) }.card_wins();
+        assert!(wins(speed(1024.0, 256.0)) && wins(speed(5120.0, 200.0)));
+        assert!(!wins(speed(515.0, 260.0)), "no more than chance");
+        assert!(!wins(speed(5120.0, 100.0)));
     }
 
     #[test]

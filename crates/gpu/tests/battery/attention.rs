@@ -125,12 +125,15 @@ fn check(gpu: &Gpu, shape: &Shape, rows: &[(usize, usize)], splits: Option<(usiz
     }
 }
 
-const SHAPES: [Shape; 5] = [
+const SHAPES: [Shape; 8] = [
     Shape { heads: 4, kv_heads: 4, head_size: 64, kv: Kv::F16 },
     Shape { heads: 14, kv_heads: 2, head_size: 64, kv: Kv::Q8_0 },
     Shape { heads: 8, kv_heads: 2, head_size: 128, kv: Kv::F16 },
     Shape { heads: 3, kv_heads: 1, head_size: 128, kv: Kv::Q8_0 },
     Shape { heads: 5, kv_heads: 5, head_size: 12, kv: Kv::F16 },
+    Shape { heads: 2, kv_heads: 1, head_size: 32, kv: Kv::Q8_0 },
+    Shape { heads: 4, kv_heads: 2, head_size: 80, kv: Kv::F16 },
+    Shape { heads: 3, kv_heads: 3, head_size: 96, kv: Kv::F16 },
 ];
 
 #[test]
@@ -141,6 +144,7 @@ fn a_few_rows_over_parts_of_their_past_are_the_mean_by_softmax() {
             check(gpu, shape, &[(0, 200), (1, 63), (0, 64), (1, 130)], Some((4, 1)));
             check(gpu, shape, &[(1, 300)], Some((3, 2)));
         }
+        check(gpu, &SHAPES[0], &[(0, 4_095)], Some((16, 4)));
     }
 }
 

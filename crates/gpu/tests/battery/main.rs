@@ -33,12 +33,19 @@ fn gpus() -> &'static [Gpu] {
         wanted
             .iter()
             .filter(|adapter| adapter.lacks.is_none())
-            .map(|adapter| Gpu::open(adapter.index).unwrap())
+            .flat_map(|adapter| {
+                let gpu = Gpu::open(adapter.index).unwrap();
+                // The plain programs, too, that every adapter can run.
+                let mut plain = gpu.limits.subgroups.then(|| Gpu::open(adapter.index).unwrap());
+                plain.iter_mut().for_each(|gpu| gpu.limits.subgroups = false);
+                [Some(gpu), plain]
+            })
+            .flatten()
             .collect()
     });
     match gpus.is_empty() {
         true => println!("not run: no adapter"),
-        false => gpus.iter().for_each(|gpu| println!("on {}", gpu.adapter)),
+        false => gpus.iter().for_each(|gpu| println!("on {}, subgroups: {}", gpu.adapter, gpu.limits.subgroups)),
     }
     gpus
 }

@@ -83,6 +83,21 @@ fn products_are_the_sums_of_the_blocks_values_times_the_rows() {
     }
 }
 
+/// More rows than one dimension of workgroups holds: the output layer of a large vocabulary.
+#[test]
+fn a_matrix_of_many_rows_takes_two_dimensions_of_workgroups() {
+    for gpu in gpus() {
+        let (rows, columns) = (140_000, 32);
+        let (bytes, values) = matrix(Format::Q8_0, rows, columns, 10.0, 3);
+        let weights = gpu.upload("weights", &bytes).unwrap();
+        for count in [1, 8] {
+            let x = Noise::new(count as u64).values(count * columns);
+            let case = Case { format: Format::Q8_0, rows, columns, weights: &weights };
+            agree(&format!("{rows} rows x {count}"), &run(gpu, &case, &x, count), &expected(&values, &x, columns));
+        }
+    }
+}
+
 /// A block of greater scales than any model has, and of the smallest: nothing is lost on the way to f32.
 #[test]
 fn rows_have_the_values_that_the_processor_unpacks() {

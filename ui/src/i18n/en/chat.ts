@@ -43,6 +43,7 @@ export const chat = {
   finishLength: "length limit",
   finishContext: "context full",
   finishStopped: "stopped",
+  moved: "the graphics card failed, the processor went on",
   statsHint: "Tokens written, speed, time to the first token, tokens guessed ahead, reused prompt, why it ended, model",
 
   // Actions

@@ -41,7 +41,7 @@ export const models = {
   unloaded: (name: string) => `“${name}” is out of memory again`,
   startChat: "Chat",
   startPage: "Write",
-  fallback: (device: string, reason: string) => `Runs on the CPU because ${device} cannot be used: ${reason}`,
+  fallback: (reason: string) => `The processor computes instead of the graphics card: ${reason}`,
 
   fits: { well: "Runs well", tight: "Tight", too_large: "Too large" },
   fitReason: (total: string, free: string) => `Needs ${total}, ${free} free`,

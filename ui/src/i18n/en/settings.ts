@@ -45,6 +45,9 @@ export const settings = {
 
   device: "Models run on",
   deviceHint: "Takes effect when a model is loaded next",
+  deviceAuto: "Automatic",
+  deviceAutoHint: "The graphics card where there is one and it is faster, else the processor",
+  deviceAgain: "Try again",
   deviceUnavailable: (reason: string) => `Not available: ${reason}`,
   processor: "Processor",
   cores: (count: number) => `${count} cores`,

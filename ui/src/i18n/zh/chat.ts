@@ -40,6 +40,7 @@ export const chat: typeof en = {
   finishLength: "达到长度上限",
   finishContext: "上下文已满",
   finishStopped: "已停止",
+  moved: "显卡出错，由处理器接着写完",
   statsHint: "写出的 token 数、速度、首个 token 用时、提前猜的 token、复用的提示、结束原因、模型",
 
   actions: "这条消息的操作",

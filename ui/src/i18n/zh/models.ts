@@ -43,7 +43,7 @@ export const models: typeof en = {
   unloaded: (name) => `“${name}”已移出内存`,
   startChat: "对话",
   startPage: "续写",
-  fallback: (device, reason) => `${device} 用不了，改在 CPU 上运行：${reason}`,
+  fallback: (reason) => `没有用显卡，由处理器计算：${reason}`,
 
   fits: { well: "运行流畅", tight: "有点紧", too_large: "放不下" },
   fitReason: (total, free) => `需要 ${total}，空闲 ${free}`,

@@ -47,6 +47,9 @@ export const settings: typeof en = {
 
   device: "模型运行于",
   deviceHint: "下次载入模型时生效",
+  deviceAuto: "自动",
+  deviceAutoHint: "有显卡而且更快，就用显卡；否则用处理器",
+  deviceAgain: "再试一次",
   deviceUnavailable: (reason) => `不可用：${reason}`,
   processor: "处理器",
   cores: (count) => `${count} 核`,

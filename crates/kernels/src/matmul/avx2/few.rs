@@ -1,4 +1,4 @@
-//! A few input rows: eight weight rows at a time, read as they stand in the file, are multiplied with one input row.
+//! A few input rows: eight weight rows at a time, read as they stand in the file, are multiplied with up to four input rows.
 //!
 //! The lanes of the running sums are weight rows, so that each sums up its blocks in order. The memory is what limits this:
 //! eight rows are as many streams as prefetchers follow, and what comes next is asked for in time.
@@ -10,6 +10,7 @@
 #![allow(clippy::needless_range_loop)] // the plainest form is the one that stays in registers
 
 use std::arch::x86_64::*;
+use std::marker::PhantomData;
 
 use super::arithmetic::{Arithmetic, sums_of_all, sums_of_halves};
 use super::block::Block;
@@ -59,25 +60,70 @@ pub(super) unsafe fn starts(rows: &[u8], row_bytes: usize, first: usize, count: 
     starts
 }
 
-/// Every input row with every eight weight rows, by `dot`.
+/// The products of eight weight rows with `N` input rows.
+trait Dot {
+    /// # Safety
+    /// As the module says; the rows begin at `starts` and have `row_bytes` bytes.
+    unsafe fn dot<const N: usize>(starts: [*const u8; ROWS], row_bytes: usize, inputs: [InputRow; N]) -> [__m256; N];
+}
+
+/// Every input row with every eight weight rows: up to four input rows at a time share what is unpacked.
 // SAFETY: as the module says.
 #[inline(always)]
-unsafe fn each(
-    rows: &[u8],
-    row_bytes: usize,
-    input: &Activations,
-    out: &mut Strip<'_>,
-    dot: impl Fn([*const u8; ROWS], usize, InputRow) -> __m256,
-) {
+unsafe fn each<D: Dot>(rows: &[u8], row_bytes: usize, input: &Activations, out: &mut Strip<'_>) {
     let width = out.width();
     for first in (0..width).step_by(ROWS) {
         let starts = starts(rows, row_bytes, first, width);
-        for i in 0..input.rows() {
-            let sums: [f32; ROWS] = std::mem::transmute(dot(starts, row_bytes, InputRow::of(input, i)));
-            let out = &mut out.row(i)[first..];
-            let count = out.len().min(ROWS);
-            out[..count].copy_from_slice(&sums[..count]);
+        let mut i = 0;
+        while i < input.rows() {
+            i += match input.rows() - i {
+                1 => some::<D, 1>(starts, row_bytes, input, i, first, out),
+                2 => some::<D, 2>(starts, row_bytes, input, i, first, out),
+                3 => some::<D, 3>(starts, row_bytes, input, i, first, out),
+                _ => some::<D, 4>(starts, row_bytes, input, i, first, out),
+            };
         }
+    }
+}
+
+/// `N` input rows from `row` on; answers `N`.
+// SAFETY: as the module says.
+#[inline(always)]
+unsafe fn some<D: Dot, const N: usize>(
+    starts: [*const u8; ROWS],
+    row_bytes: usize,
+    input: &Activations,
+    row: usize,
+    first: usize,
+    out: &mut Strip<'_>,
+) -> usize {
+    let inputs = std::array::from_fn(|n| InputRow::of(input, row + n));
+    for (n, sums) in D::dot::<N>(starts, row_bytes, inputs).into_iter().enumerate() {
+        let sums: [f32; ROWS] = std::mem::transmute(sums);
+        let out = &mut out.row(row + n)[first..];
+        let count = out.len().min(ROWS);
+        out[..count].copy_from_slice(&sums[..count]);
+    }
+    N
+}
+
+struct OfBlocks<A, F>(PhantomData<(A, F)>);
+
+impl<A: Arithmetic, F: Block> Dot for OfBlocks<A, F> {
+    // SAFETY: as the trait says.
+    #[inline(always)]
+    unsafe fn dot<const N: usize>(starts: [*const u8; ROWS], row_bytes: usize, inputs: [InputRow; N]) -> [__m256; N] {
+        dot_blocks::<A, F, N>(starts, row_bytes, inputs)
+    }
+}
+
+struct OfGroups<A, F>(PhantomData<(A, F)>);
+
+impl<A: Arithmetic, F: Grouped> Dot for OfGroups<A, F> {
+    // SAFETY: as the trait says.
+    #[inline(always)]
+    unsafe fn dot<const N: usize>(starts: [*const u8; ROWS], row_bytes: usize, inputs: [InputRow; N]) -> [__m256; N] {
+        dot_grouped::<A, F, N>(starts, row_bytes, inputs)
     }
 }
 
@@ -92,7 +138,7 @@ pub(crate) unsafe fn blocks<A: Arithmetic, F: Block>(
     input: &Activations,
     out: &mut Strip<'_>,
 ) {
-    each(rows, columns / BLOCK * F::BYTES, input, out, |starts, bytes, input| dot_blocks::<A, F>(starts, bytes, input));
+    each::<OfBlocks<A, F>>(rows, columns / BLOCK * F::BYTES, input, out);
 }
 
 /// Products with rows of blocks of 256.
@@ -106,8 +152,7 @@ pub(crate) unsafe fn grouped<A: Arithmetic, F: Grouped>(
     input: &Activations,
     out: &mut Strip<'_>,
 ) {
-    let row_bytes = columns / SUPER_BLOCK * F::BYTES;
-    each(rows, row_bytes, input, out, |starts, bytes, input| dot_grouped::<A, F>(starts, bytes, input));
+    each::<OfGroups<A, F>>(rows, columns / SUPER_BLOCK * F::BYTES, input, out);
 }
 
 /// What is asked for of every row while the bytes at `at` are used: `at + AHEAD`; where a row ends before, the same place of
@@ -144,46 +189,50 @@ unsafe fn pair(a: *const i8, b: *const i8) -> __m256i {
 /// Two blocks at a time: their sums stand in the two halves of the vectors until the end.
 // SAFETY: as the module says.
 #[inline(always)]
-unsafe fn dot_blocks<A: Arithmetic, F: Block>(starts: [*const u8; ROWS], row_bytes: usize, input: InputRow) -> __m256 {
+unsafe fn dot_blocks<A: Arithmetic, F: Block, const N: usize>(
+    starts: [*const u8; ROWS],
+    row_bytes: usize,
+    inputs: [InputRow; N],
+) -> [__m256; N] {
     let count = row_bytes / F::BYTES;
-    let mut acc = _mm256_setzero_ps();
+    let mut accs = [_mm256_setzero_ps(); N];
     for first in (0..count).step_by(2) {
         // A last block that has no partner is multiplied twice and added once.
         let second = (first + 1).min(count - 1);
         let next = ahead(row_bytes, first * F::BYTES);
-        let (a, b) = (input.values.add(first * BLOCK), input.values.add(second * BLOCK));
-        let values = [pair(a, b), pair(a.add(16), b.add(16))];
-        let mut sums = [_mm256_setzero_si256(); ROWS];
+        let values: [[__m256i; 2]; N] = std::array::from_fn(|n| {
+            let (a, b) = (inputs[n].values.add(first * BLOCK), inputs[n].values.add(second * BLOCK));
+            [pair(a, b), pair(a.add(16), b.add(16))]
+        });
+        let mut sums = [[_mm256_setzero_si256(); ROWS]; N];
         for r in 0..ROWS {
             ask(starts[r], next);
             ask_for_next(starts[0], row_bytes, r, first * F::BYTES, 2 * F::BYTES);
             let codes = F::codes(starts[r].add(first * F::BYTES), starts[r].add(second * F::BYTES));
-            sums[r] = A::dot(F::SIGNED, codes, values);
+            for n in 0..N {
+                sums[n][r] = A::dot(F::SIGNED, codes, values[n]);
+            }
         }
-        let sums = sums_of_halves(sums);
-        acc = add_block::<F>(acc, sums[0], starts, input, first);
-        if second > first {
-            acc = add_block::<F>(acc, sums[1], starts, input, second);
+        let factors = [factors::<F>(starts, first), factors::<F>(starts, second)];
+        for n in 0..N {
+            let sums = sums_of_halves(sums[n]);
+            accs[n] = finish_block(accs[n], sums[0], factors[0], inputs[n], first, F::OFFSET, F::SHIFTED);
+            if second > first {
+                accs[n] = finish_block(accs[n], sums[1], factors[1], inputs[n], second, F::OFFSET, F::SHIFTED);
+            }
         }
     }
-    acc
+    accs
 }
 
-/// The float step of one block of eight rows.
+/// Scales and minimums of one block of eight rows.
 // SAFETY: as the module says.
 #[inline(always)]
-unsafe fn add_block<F: Block>(
-    acc: __m256,
-    sums: __m256i,
-    mut starts: [*const u8; ROWS],
-    input: InputRow,
-    block: usize,
-) -> __m256 {
+unsafe fn factors<F: Block>(mut starts: [*const u8; ROWS], block: usize) -> [__m256; 2] {
     for start in &mut starts {
         *start = start.add(block * F::BYTES);
     }
-    let [scales, minimums] = F::factors(starts);
-    finish_block(acc, sums, [scales, minimums], input, block, F::OFFSET, F::SHIFTED)
+    F::factors(starts)
 }
 
 /// `acc` with one block's sums, for eight weight rows: codes still with `offset`.
@@ -214,44 +263,52 @@ pub(super) unsafe fn finish_block(
 
 // SAFETY: as the module says.
 #[inline(always)]
-unsafe fn dot_grouped<A: Arithmetic, F: Grouped>(
+unsafe fn dot_grouped<A: Arithmetic, F: Grouped, const N: usize>(
     starts: [*const u8; ROWS],
     row_bytes: usize,
-    input: InputRow,
-) -> __m256 {
-    let mut acc = _mm256_setzero_ps();
+    inputs: [InputRow; N],
+) -> [__m256; N] {
+    let mut accs = [_mm256_setzero_ps(); N];
     for block in 0..row_bytes / F::BYTES {
         let at = block * F::BYTES;
         // Row by row, so that the memory is never without work.
         let next: [usize; LINES] = std::array::from_fn(|line| ahead(row_bytes, at + line * LINE));
-        let values = input.values.add(block * SUPER_BLOCK);
-        let input_sums = F::sums(input.sums.add(block * (SUPER_BLOCK / SUM_LENGTH)));
+        let input_sums: [__m256i; N] =
+            std::array::from_fn(|n| F::sums(inputs[n].sums.add(block * (SUPER_BLOCK / SUM_LENGTH))));
         let mut blocks = starts;
-        let (mut sums, mut minimums) = ([_mm256_setzero_si256(); ROWS], [_mm256_setzero_si256(); ROWS]);
+        let mut sums = [[_mm256_setzero_si256(); ROWS]; N];
+        let mut minimums = [[_mm256_setzero_si256(); ROWS]; N];
         for r in 0..ROWS {
             blocks[r] = starts[r].add(at);
             ask_for_next(starts[0], row_bytes, r, at, F::BYTES);
             for line in 0..F::BYTES.div_ceil(LINE) {
                 ask(starts[r], next[line]);
             }
-            [sums[r], minimums[r]] = row_of_block::<A, F>(blocks[r], values, input_sums);
+            let (codes, own) = (F::codes(blocks[r]), F::own(blocks[r]));
+            for n in 0..N {
+                let values = inputs[n].values.add(block * SUPER_BLOCK);
+                [sums[n][r], minimums[n][r]] = row_of_block::<A, F>(codes, own, values, input_sums[n]);
+            }
         }
-        let minimums = if F::SHIFTED { Some(sums_of_all(minimums)) } else { None };
-        let scale = *input.scales.add(block);
-        acc = finish_grouped(acc, sums_of_all(sums), minimums, F::factors(blocks), scale);
+        let factors = F::factors(blocks);
+        for n in 0..N {
+            let minimums = if F::SHIFTED { Some(sums_of_all(minimums[n])) } else { None };
+            let scale = *inputs[n].scales.add(block);
+            accs[n] = finish_grouped(accs[n], sums_of_all(sums[n]), minimums, factors, scale);
+        }
     }
-    acc
+    accs
 }
 
 /// The products of one row of a block, and those of its minimums, in eight sums each.
 // SAFETY: as the module says.
 #[inline(always)]
 unsafe fn row_of_block<A: Arithmetic, F: Grouped>(
-    block: *const u8,
+    codes: [__m256i; SUPER_BLOCK / BLOCK],
+    [scales, minimums]: [__m256i; 2],
     values: *const i8,
     input_sums: __m256i,
 ) -> [__m256i; 2] {
-    let (codes, [scales, minimums]) = (F::codes(block), F::own(block));
     let mut sum = match F::OFFSET {
         Some(bits) => {
             let offset = _mm256_sll_epi32(_mm256_madd_epi16(scales, input_sums), _mm_cvtsi32_si128(bits));
