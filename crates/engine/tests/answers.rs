@@ -492,7 +492,8 @@ fn an_adapter_at_run_time_gives_what_merged_weights_give() {
             assert!(most_apart(&heard_whole(&model, &[]).1, &expected) > 1e-2, "it changes something");
             let Some(card) = on_card(path) else { continue };
             let loaded: Vec<_> = paths.iter().map(|(path, _)| Arc::new(Adapter::load(path, &card).unwrap())).collect();
-            let adapters: Vec<_> = loaded.iter().zip(paths).map(|(adapter, (_, strength))| (adapter, *strength)).collect();
+            let adapters: Vec<_> =
+                loaded.iter().zip(paths).map(|(adapter, (_, strength))| (adapter, *strength)).collect();
             let (found_ids, found) = heard_whole(&card, &adapters);
             let apart = most_apart(&found, &expected);
             println!("on {}: {apart:.1e}", card.device());

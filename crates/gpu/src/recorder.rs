@@ -4,8 +4,8 @@ use std::sync::mpsc;
 
 use wgpu::BufferUsages;
 
-use crate::program::{IMMEDIATE_BYTES, Program};
 use crate::device::PATIENCE;
+use crate::program::{IMMEDIATE_BYTES, Program};
 use crate::{Buffer, Error, Gpu, Result};
 
 /// What a step asked of the card and the bus.

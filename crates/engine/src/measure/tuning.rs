@@ -139,7 +139,7 @@ pub fn race(model: &Model, budget: Duration, watch: Watch<'_>) -> Result<Option<
         contestant.round(&clock)?;
         contestant.rounds.clear();
     }
-    while card.rounds.len() < ROUNDS && !(clock.is_over() && !card.rounds.is_empty()) {
+    while card.rounds.is_empty() || (card.rounds.len() < ROUNDS && !clock.is_over()) {
         card.round(&clock)?;
         processor.round(&clock)?;
     }
