@@ -58,5 +58,7 @@ export default defineConfig({
     environment: "happy-dom",
     include: ["src/**/*.test.ts"],
     setupFiles: ["./tests/setup.ts"],
+    // A library's last words at the end of a file must not be a failure because their way is closed.
+    disableConsoleIntercept: true,
   },
 });

@@ -57,7 +57,7 @@ fn cores() -> usize {
 
 fn bench(place: &Path, layers: usize, theirs: Option<&Path>) -> Outcome<()> {
     let (source, made) = (place.join("source.gguf"), place.join("made.gguf"));
-    random::write(&source, layers)?;
+    random::write(&source, layers, false)?;
     println!("{layers} layers, {:.2} GB at F16, {} cores", fs::metadata(&source)?.len() as f64 / 1e9, cores());
     for scheme in ["Q4_K_M", "Q8_0"] {
         let mut best: Vec<(&str, f64, u64)> = Vec::new();

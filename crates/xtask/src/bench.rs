@@ -68,7 +68,7 @@ fn cpu(options: &Options) -> Outcome {
             if cells.iter().all(|cell| measured.is_complete(cell, ROUNDS)) {
                 continue;
             }
-            let file = model(&place, &ours, size, format)?;
+            let file = model(&place, &ours, size, format, Text::Circles)?;
             measured.keep_size(size, format, &file)?;
             say(&format!("{size} {format}"));
             for round in 0..ROUNDS {
@@ -81,7 +81,7 @@ fn cpu(options: &Options) -> Outcome {
             // One model file of this size at a time: disks are small.
             fs::remove_file(&file).map_err(|error| format!("{}: {error}", file.display()))?;
         }
-        let _ = fs::remove_file(source(&place, size));
+        let _ = fs::remove_file(source(&place, size, Text::Circles));
     }
     table::print(&measured, &all, options.avx2);
     println!("\nfigures: {}", log.display());
@@ -113,19 +113,46 @@ fn models(full: bool) -> Vec<(&'static str, Vec<&'static str>)> {
     list
 }
 
-fn source(place: &std::path::Path, size: &str) -> PathBuf {
-    place.join(format!("{size}-f16.gguf"))
+/// What a random model says.
+#[derive(Clone, Copy)]
+enum Text {
+    /// Nothing that could be foreseen.
+    Random,
+    /// The same 24 tokens again and again.
+    Circles,
+}
+
+impl Text {
+    fn word(self) -> &'static str {
+        match self {
+            Text::Random => "random",
+            Text::Circles => "circles",
+        }
+    }
+}
+
+fn source(place: &std::path::Path, size: &str, text: Text) -> PathBuf {
+    place.join(format!("{size}-{}-f16.gguf", text.word()))
 }
 
 /// The model in this format, made of the F16 one by our own converter; llama.cpp reads the same file.
-fn model(place: &std::path::Path, ours: &std::path::Path, size: &str, format: &str) -> Result<PathBuf, String> {
-    let (source, file) = (source(place, size), place.join(format!("{size}-{}.gguf", format.to_lowercase())));
+fn model(
+    place: &std::path::Path,
+    ours: &std::path::Path,
+    size: &str,
+    format: &str,
+    text: Text,
+) -> Result<PathBuf, String> {
+    let source = source(place, size, text);
+    let file = place.join(format!("{size}-{}-{}.gguf", text.word(), format.to_lowercase()));
     if file.exists() {
         return Ok(file);
     }
     if !source.exists() {
         say(&format!("making a random model of the {size} shape"));
-        program(target().join("release/examples/random_model"), &[size.as_ref(), source.as_os_str()])?;
+        let word = matches!(text, Text::Circles).then(|| text.word().as_ref());
+        let arguments: Vec<&std::ffi::OsStr> = [size.as_ref(), source.as_os_str()].into_iter().chain(word).collect();
+        program(target().join("release/examples/random_model"), &arguments)?;
     }
     if format == "F16" {
         fs::rename(&source, &file).map_err(|error| format!("{}: {error}", source.display()))?;

@@ -20,8 +20,14 @@ const BYTE: i32 = 6;
 
 type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
 
-/// Writes the whole model in F16, of values that are spread as trained ones are, more or less: sums of three even ones.
-pub fn write(path: &Path, layers: usize) -> Outcome<()> {
+/// Tokens of a circle: a line of code, about.
+const CIRCLE: usize = 24;
+/// Of a model that goes in circles, layers add so little to a token's embedding that it decides alone.
+const HUSHED: f32 = 1e-3;
+
+/// Writes the whole model in F16, of values that are spread as trained ones are, more or less: sums of three even ones. What it
+/// says cannot be foreseen, or goes in `circles`: after each token comes the next of its circle.
+pub fn write(path: &Path, layers: usize, circles: bool) -> Outcome<()> {
     let mut metadata = Metadata::new(path);
     metadata.set("general.architecture", "llama".into());
     for (key, value) in [
@@ -50,25 +56,48 @@ pub fn write(path: &Path, layers: usize) -> Outcome<()> {
         plan.push(matrix(&at("ffn_down"), HIDDEN, FFN));
     }
     let mut writer = Writer::create(path, &metadata, &plan)?;
-    let mut state = 0x2545_F491_4F6C_DD1Du64;
-    let mut next = || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        let even = |shift: u32| ((state >> shift) & 0xffff) as f32 / 32768.0 - 1.0;
-        (even(0) + even(16) + even(32)) * 0.02
-    };
+    let mut all = values(0);
     for tensor in &plan {
         let columns = tensor.dimensions[0] as usize;
-        let rows = tensor.dimensions.get(1).copied().unwrap_or(1);
+        let rows = tensor.dimensions.get(1).map_or(1, |rows| *rows as usize);
+        let name = tensor.name.trim_end_matches(".weight");
         let mut row = vec![0.0; columns];
-        for _ in 0..rows {
-            row.fill_with(&mut next);
+        for number in 0..rows {
+            match name {
+                // Its logit is greatest where the embedding was that of the token before it.
+                "output" if circles => row.fill_with(values(before(number) + 1)),
+                "token_embd" if circles => row.fill_with(values(number + 1)),
+                _ if circles && name.ends_with("norm") => row.fill(1.0),
+                _ if circles && (name.ends_with("attn_output") || name.ends_with("ffn_down")) => {
+                    row.fill_with(|| all() * HUSHED);
+                }
+                _ => row.fill_with(&mut all),
+            }
             writer.values(&tensor.name, &row)?;
         }
     }
     writer.finish()?;
     Ok(())
+}
+
+/// The token that this one comes after.
+fn before(token: usize) -> usize {
+    let place = token % CIRCLE;
+    // The last circle of the vocabulary may be shorter.
+    let length = CIRCLE.min(VOCABULARY - (token - place));
+    token - place + (place + length - 1) % length
+}
+
+/// Random values, the same for the same number (xorshift).
+fn values(number: usize) -> impl FnMut() -> f32 {
+    let mut state = 0x2545_F491_4F6C_DD1Du64 ^ (number as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    move || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        let even = |shift: u32| ((state >> shift) & 0xffff) as f32 / 32768.0 - 1.0;
+        (even(0) + even(16) + even(32)) * 0.02
+    }
 }
 
 /// The special pieces, the bytes, and made-up words.

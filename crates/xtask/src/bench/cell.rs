@@ -18,9 +18,9 @@ pub const DEEP: usize = 4000;
 const DEEP_TOKENS: usize = 32;
 /// Tokens that are written of a text that repeats itself.
 const REPEATED: usize = 128;
-/// As when code is edited: most of what comes was said before.
-const REPETITION: &str = "let first = read(path); let second = read(path); let third = read(path); let first = read(path); \
-                          let second = read(path); let third = read(path); let first = read(path); let second =";
+/// Where the text begins to go in circles: all that comes after the first of them was said before, and is guessed right. The
+/// most that guessing can gain on a step's time.
+const REPETITION: &str = "w5 w6";
 
 /// What the sides are called in the table and in the file of figures.
 pub const OURS: &str = "huacaya";
@@ -89,7 +89,7 @@ impl Cell {
             What::Prefill(tokens) => tokens,
             What::Decode { depth, tokens } => depth + tokens,
             What::First => 17,
-            What::Repetition => REPETITION.len() / 2 + REPEATED,
+            What::Repetition => 16 + REPEATED,
         }
     }
 
@@ -164,7 +164,7 @@ impl Side {
         (command, "avg_ts")
     }
 
-    /// A text is continued that says the same again and again; what a model of random numbers makes of it repeats itself, too.
+    /// The model goes in circles.
     fn repetition(&self, file: &Path) -> Command {
         let mut command = self.start();
         command.args([

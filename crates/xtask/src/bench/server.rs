@@ -16,7 +16,7 @@ use std::{
 };
 
 use super::{
-    USAGE, build_ours,
+    Text, USAGE, build_ours,
     cell::{Measured, OURS, Rounds, THEIRS, cores, number_after, peak_of},
     llama, model, place,
     table::median,
@@ -60,7 +60,7 @@ pub fn server(arguments: &[String]) -> Outcome {
     }
     let theirs = llama::build(&place, false, "llama-server")?;
     let ours = build_ours()?;
-    let file = model(&place, &ours, SIZE, FORMAT)?;
+    let file = model(&place, &ours, SIZE, FORMAT, Text::Random)?;
     let log = place.join("server.jsonl");
     if again && log.exists() {
         fs::remove_file(&log).map_err(|error| format!("{}: {error}", log.display()))?;
