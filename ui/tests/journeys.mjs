@@ -7,16 +7,14 @@ import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import http from "node:http";
-import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
-import { launch } from "./browser.mjs";
+import { audit, launch } from "./browser.mjs";
 
 const program = process.argv[2] ?? fileURLToPath(new URL(`../../target/debug/huacaya-cli${process.platform === "win32" ? ".exe" : ""}`, import.meta.url));
 const demo = fileURLToPath(new URL("../../assets/demo/huacaya-demo.gguf", import.meta.url));
-const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 /** A busy machine takes this long for anything a person waits for. */
 const PATIENCE_MS = 30_000;
 const desk = mkdtempSync(join(tmpdir(), "huacaya-journeys-"));
@@ -58,11 +56,7 @@ async function look(page, name) {
 }
 
 /** What axe finds is a problem. */
-async function audit(page, name) {
-  await page.evaluate(axe);
-  const violations = await page.evaluate(async () => (await window.axe.run(document, { resultTypes: ["violations"], rules: { region: { enabled: false } } })).violations);
-  for (const violation of violations) problems.push(`axe ${name}: ${violation.id} ${violation.nodes.slice(0, 3).map((node) => node.html.slice(0, 160)).join(" | ")}`);
-}
+const check = async (page, name) => problems.push(...(await audit(page, name)));
 
 /** A request as any program can send it: its status. */
 const status = (path, { method = "GET", headers = {}, body = "" } = {}) =>
@@ -119,7 +113,7 @@ try {
     const page = await enter("zh-CN");
     await page.goto(server.url);
     await page.getByText("令牌", { exact: false }).first().waitFor();
-    await audit(page, "enter");
+    await check(page, "enter");
     await look(page, "enter-zh-light");
     await page.context().close();
   });
@@ -210,7 +204,7 @@ try {
     await first.getByRole("menuitem", { name: "添加模型文件", exact: true }).click();
     const dialog = first.getByRole("dialog", { name: "选择文件" });
     await dialog.getByRole("option", { name: /我的 文件/ }).waitFor();
-    await audit(first, "pick");
+    await check(first, "pick");
     await look(first, "pick-top-zh-light");
     await first.keyboard.type("我的");
     await first.keyboard.press("Enter");
@@ -220,7 +214,7 @@ try {
     await first.keyboard.press("Enter");
     await dialog.getByRole("option", { name: /另一个/ }).waitFor();
     await look(first, "pick-zh-light");
-    await audit(first, "pick in a folder");
+    await check(first, "pick in a folder");
     await first.keyboard.press("Enter");
     await first.getByRole("button", { name: /复制到模型文件夹/ }).click();
     await second.locator("[data-row]", { hasText: "Huacaya" }).nth(1).waitFor();
@@ -240,7 +234,7 @@ try {
       if (await folder.isVisible()) await folder.click();
       await dialog.getByRole("button", { name: button }).waitFor();
       await look(second, `save-${button === "Save" ? "new" : "replace"}-en-dark`);
-      await audit(second, "save");
+      await check(second, "save");
       await dialog.getByRole("button", { name: button }).click();
       await dialog.waitFor({ state: "hidden" });
     }

@@ -4,61 +4,20 @@
 //!
 //! Run with `npm run look`, or `npm run look -- PATTERN` for the pictures whose names fit. Needs Chromium (CHROMIUM, else /usr/bin/chromium).
 
-import { readFile, mkdir } from "node:fs/promises";
-import { createRequire } from "node:module";
-import { launch, open } from "./browser.mjs";
+import { mkdir } from "node:fs/promises";
+import { audit, launch, open, still } from "./browser.mjs";
 import { finding } from "./finding.mjs";
 import { rooms } from "./rooms.mjs";
 import { serve } from "./server.mjs";
 import { workshop } from "./workshop.mjs";
 
 const folder = process.env.LOOKS ?? "/tmp/looks";
-const axe = await readFile(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 const only = process.argv[2];
 /** Pages wait a good part of their time: one more than a small machine has cores keeps those busy. */
 const AT_ONCE = 3;
-/** A page that stands still for so long has done what it was asked. */
-const QUIET_MS = 150;
-/** What goes on without an end (an answer that is being written) is looked at after this. */
-const QUIET_MOST_MS = 1_500;
 await mkdir(folder, { recursive: true });
 const server = await serve();
 const browser = await launch();
-
-/** What axe finds, a line each. */
-async function audit(page, name) {
-  // Evaluated by the driver, not inserted as a script element: the CSP stays in force.
-  await page.evaluate(axe);
-  // A menu or a tooltip floats at the end of the page, outside every landmark, as they do: the rule of landmarks leaves it out.
-  const violations = await page.evaluate(async () => {
-    const all = await window.axe.run(document, { resultTypes: ["violations"], rules: { region: { enabled: false } } });
-    const regions = await window.axe.run({ exclude: [["[data-bits-floating-content-wrapper]"], ["#tip"]] }, { resultTypes: ["violations"], runOnly: ["region"] });
-    return [...all.violations, ...regions.violations];
-  });
-  return violations.map((violation) => `axe ${name}: ${violation.id} (${violation.impact}) ${violation.nodes.slice(0, 3).map((node) => node.html.slice(0, 160)).join(" | ")}`);
-}
-
-/** Waits until nothing changes and nothing moves: on a busy machine that takes longer than any fixed time would allow for. */
-function settled(page) {
-  return page.evaluate(
-    ([quiet, most]) =>
-      new Promise((done) => {
-        const begun = performance.now();
-        let changed = begun;
-        const watch = new MutationObserver(() => (changed = performance.now()));
-        watch.observe(document, { subtree: true, childList: true, attributes: true, characterData: true });
-        const moves = () => document.getAnimations().some((one) => one.playState === "running" && one.effect?.getComputedTiming().endTime !== Infinity);
-        const look = () => {
-          const now = performance.now();
-          if ((now - changed < quiet || moves()) && now - begun < most) return void requestAnimationFrame(look);
-          watch.disconnect();
-          done();
-        };
-        requestAnimationFrame(look);
-      }),
-    [QUIET_MS, QUIET_MOST_MS],
-  );
-}
 
 const chat = (id) => async (page) => {
   await page.evaluate((wanted) => [...document.querySelectorAll("nav button")].find((button) => button.textContent.includes(wanted))?.click(), id);
@@ -107,18 +66,12 @@ async function look({ name, scene, language, theme, view }) {
     await page.waitForSelector("nav, main", { timeout: 30_000 });
     if (view.width < 900 && go && !scene.startsWith("room-") && !WITHOUT_LIST.includes(scene)) {
       await page.keyboard.press("Control+b");
-      await settled(page);
+      await still(page);
     }
     await go?.(page, language === "zh");
-    await settled(page);
+    await still(page);
     await page.screenshot({ path: `${folder}/${name}.png` });
-    // What axe finds while something comes or goes (a tooltip under a pointer that stands still) is looked at once more.
-    let wrong = await audit(page, name);
-    if (wrong.length) {
-      await settled(page);
-      wrong = await audit(page, name);
-    }
-    found.push(...wrong);
+    found.push(...(await audit(page, name)));
     if (await page.evaluate(() => window.hit)) problems.push("markup ran");
   } catch (error) {
     problems.push(`scene: ${error.message.split("\n")[0]}`);

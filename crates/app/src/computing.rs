@@ -366,11 +366,11 @@ impl Kept {
     }
 }
 
-/// Leaves a model on the graphics card where that is faster than the processor, and measures whether it is where nobody did.
+/// Leaves a model on the graphics card that nobody asked for where that is faster than the processor, and measures whether it is where nobody did.
 /// A measurement that fails is no reason to be without the model; one that is stopped stops the load.
 pub(crate) fn race(app: &App, model: &mut Model, again: bool, tell: Tell<'_>, watch: Watch<'_>) -> Result<()> {
     let runtime = &app.inner.runtime;
-    let Some(card) = model.card() else { return Ok(()) };
+    let Some(card) = model.chosen_card() else { return Ok(()) };
     let (machine, shape) = (fingerprint(), model.description().shape.clone());
     let mut all: Vec<Raced> = runtime.block_on(app.setting(RACES))?.unwrap_or_default();
     let same = |raced: &Raced| raced.machine == machine && raced.card == card && raced.shape == shape;

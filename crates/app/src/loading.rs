@@ -12,7 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use huacaya_engine::{AUTO, Adapter, KvFormat, LoadOptions, Memory};
+use huacaya_engine::{Adapter, KvFormat, LoadOptions, Memory};
 use huacaya_progress::{Progress, Watch};
 use huacaya_store::{JobId, Model, ModelFile, ModelId, Parameters, Strength};
 use sysinfo::{MemoryRefreshKind, RefreshKind, System};
@@ -197,9 +197,7 @@ fn bring_in(
     let mut bring = |id: ModelId, name: &str, file: &ModelFile, options: &LoadOptions, again: bool| {
         let loaded = huacaya_engine::Model::load(&file.path, options, &mut *watch);
         let mut model = loaded.map_err(|error| Error::of_model(name, error))?;
-        if options.device.as_deref() == Some(AUTO) {
-            computing::race(app, &mut model, again, tell, &mut *watch)?;
-        }
+        computing::race(app, &mut model, again, tell, &mut *watch)?;
         computing::tune(app, id, &mut model, &set, again, tell, &mut *watch)?;
         if let Some(reason) = model.fell_back() {
             tracing::warn!(reason, "the model is not on the device in the settings");

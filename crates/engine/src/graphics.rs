@@ -105,6 +105,8 @@ fn open(adapter: &huacaya_gpu::Adapter) -> Result<Arc<Gpu>, String> {
 /// A model on a graphics card, and how the processor would compute it.
 pub(crate) struct Graphics {
     decoder: Arc<Decoder>,
+    /// Nobody asked for this card.
+    auto: bool,
     path: PathBuf,
     config: Config,
     settings: Settings,
@@ -151,7 +153,7 @@ impl Graphics {
             Err(reason) => return Ok(Err(of_card(reason))),
         };
         Ok(match graphics.check(source, watch)? {
-            None => Ok(graphics),
+            None => Ok(Graphics { auto: wish.auto, ..graphics }),
             Some(Fault::Failed(reason)) => Err(of_card(reason)),
             Some(Fault::Wrong(reason)) => {
                 trust::trust().note(&identity, &Err(reason.clone()), true);
@@ -199,7 +201,7 @@ impl Graphics {
         };
         let path = source.checkpoint.path().to_path_buf();
         let (spare, gave_up) = (Mutex::default(), OnceLock::new());
-        Ok(Ok(Graphics { decoder, path, config: config.clone(), settings, spare, gave_up }))
+        Ok(Ok(Graphics { decoder, auto: false, path, config: config.clone(), settings, spare, gave_up }))
     }
 
     /// What is wrong with the card on the model's own weights, if something is: rows of a matrix of every format against sums
@@ -218,7 +220,7 @@ impl Graphics {
                 return Ok(Some(Fault::of(&error)));
             }
         }
-        let tokens: Vec<u32> = (0..CHECK_TOKENS.min(self.config.vocabulary as u32)).collect();
+        let tokens: Vec<u32> = (0..CHECK_TOKENS).map(|i| i % self.config.vocabulary as u32).collect();
         let found = match self.first_steps(&tokens) {
             Ok(found) => found,
             Err(error) => return Ok(Some(Fault::of(&error))),
@@ -256,6 +258,11 @@ impl Graphics {
             logits.extend(running.step(&huacaya_gpu::Batch { pieces: &[piece], additions: &[], hidden: false })?);
         }
         Ok(logits)
+    }
+
+    /// Whether the processor may have the model where it is faster.
+    pub fn is_auto(&self) -> bool {
+        self.auto
     }
 
     /// What is known of a driver's results and speed is known of this.

@@ -464,10 +464,11 @@ impl Model {
         Ok(Some(Box::new(NativeBackend::new(Arc::new(decoder.again(settings)?), self.context, None))))
     }
 
-    /// The identity of the graphics adapter that computes, its driver's version in it; `None` where none does.
-    pub fn card(&self) -> Option<String> {
+    /// The identity of the graphics adapter that computes though nobody asked for it, its driver's version in it; `None` where
+    /// none does.
+    pub fn chosen_card(&self) -> Option<String> {
         match &self.computing {
-            Computing::Graphics(graphics) => Some(graphics.identity()),
+            Computing::Graphics(graphics) => graphics.is_auto().then(|| graphics.identity()),
             Computing::Native(_) | Computing::Candle(_) => None,
         }
     }

@@ -1,4 +1,4 @@
-//! A few input rows: eight weight rows at a time, read as they stand in the file, are multiplied with up to four input rows.
+//! A few input rows: eight weight rows at a time, read as they stand in the file, are multiplied with up to three input rows.
 //!
 //! The lanes of the running sums are weight rows, so that each sums up its blocks in order. The memory is what limits this:
 //! eight rows are as many streams as prefetchers follow, and what comes next is asked for in time.
@@ -67,7 +67,8 @@ trait Dot {
     unsafe fn dot<const N: usize>(starts: [*const u8; ROWS], row_bytes: usize, inputs: [InputRow; N]) -> [__m256; N];
 }
 
-/// Every input row with every eight weight rows: up to four input rows at a time share what is unpacked.
+/// Every input row with every eight weight rows: up to three input rows at a time share what is unpacked. Tiles were faster for
+/// more (Zen 3).
 // SAFETY: as the module says.
 #[inline(always)]
 unsafe fn each<D: Dot>(rows: &[u8], row_bytes: usize, input: &Activations, out: &mut Strip<'_>) {
@@ -79,8 +80,7 @@ unsafe fn each<D: Dot>(rows: &[u8], row_bytes: usize, input: &Activations, out: 
             i += match input.rows() - i {
                 1 => some::<D, 1>(starts, row_bytes, input, i, first, out),
                 2 => some::<D, 2>(starts, row_bytes, input, i, first, out),
-                3 => some::<D, 3>(starts, row_bytes, input, i, first, out),
-                _ => some::<D, 4>(starts, row_bytes, input, i, first, out),
+                _ => some::<D, 3>(starts, row_bytes, input, i, first, out),
             };
         }
     }
