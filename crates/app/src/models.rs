@@ -128,6 +128,7 @@ impl App {
 
     /// Sees which files are gone or not what was checked, and which lie in the storage folder.
     pub(crate) async fn look_after_models(&self) -> Result<()> {
+        let _looking = self.inner.storage.looking.lock().await;
         self.refresh_storage().await?;
         for model in self.inner.store.models().await? {
             let checked = self.inner.store.model_file(model.id).await?;

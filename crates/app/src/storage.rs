@@ -59,6 +59,8 @@ pub struct Largest {
 pub(crate) struct Storage {
     folder: RwLock<PathBuf>,
     moving: AtomicBool,
+    /// Held while the rows are compared with the files: what an earlier look saw is never written over a later one.
+    pub(crate) looking: tokio::sync::Mutex<()>,
 }
 
 /// While it lives, the folder is being moved: nothing new may be written into it.
@@ -72,7 +74,7 @@ impl Drop for Moving<'_> {
 
 impl Storage {
     pub(crate) fn new(folder: PathBuf) -> Storage {
-        Storage { folder: RwLock::new(folder), moving: AtomicBool::new(false) }
+        Storage { folder: RwLock::new(folder), moving: AtomicBool::new(false), looking: tokio::sync::Mutex::default() }
     }
 
     pub(crate) fn now(&self) -> PathBuf {

@@ -106,10 +106,12 @@ fn a_chat_that_waits_for_a_line_ends_when_it_is_told_to() {
         .unwrap();
     let mut lines = child.stdin.take().unwrap();
     lines.write_all(b"/help\n").unwrap();
-    assert!(BufReader::new(child.stdout.take().unwrap()).lines().next().is_some());
+    // Kept to the end: what is written to nobody ends the program too.
+    let mut said = BufReader::new(child.stdout.take().unwrap()).lines();
+    assert!(said.next().is_some());
     Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(130));
-    drop(lines);
+    drop((lines, said));
 }
 
 #[test]

@@ -90,7 +90,7 @@ fn an_answer_is_held_to_a_form() {
     )
     .unwrap();
     fs::write(&grammar, r#"start: "yes" | "no""#).unwrap();
-    let common = ["generate", "--model", demo.to_str().unwrap(), "--quiet", "--prompt", "你好", "--tokens", "40"];
+    let common = ["generate", "--model", demo.to_str().unwrap(), "--quiet", "--prompt", "你好", "--tokens", "400"];
     let held = |format: &str| said(&[&common[..], &["--format", format]].concat(), "").trim().to_string();
     let number = held("regex:[0-9]{3}");
     assert!(number.len() == 3 && number.bytes().all(|byte| byte.is_ascii_digit()), "{number}");
